@@ -1,0 +1,50 @@
+"""weightlift: the weights out of any PyTorch checkpoint, without running its code.
+
+Names are imported when they are first used, so that `import weightlift` costs next to nothing.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+__version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from .actions.extract import extract as extract
+    from .actions.inspect import inspect as inspect
+    from .actions.open import open_checkpoint as open
+    from .checkpoint import Checkpoint as Checkpoint
+    from .errors import WeightliftError as WeightliftError
+    from .findings import Finding as Finding
+    from .limits import Limits as Limits
+    from .state_dict import StateDict as StateDict
+    from .tensors import Composite as Composite
+    from .tensors import Tensor as Tensor
+
+_PLACES = {
+    "open": ("actions.open", "open_checkpoint"),
+    "inspect": ("actions.inspect", "inspect"),
+    "extract": ("actions.extract", "extract"),
+    "Checkpoint": ("checkpoint", "Checkpoint"),
+    "StateDict": ("state_dict", "StateDict"),
+    "Tensor": ("tensors", "Tensor"),
+    "Composite": ("tensors", "Composite"),
+    "Finding": ("findings", "Finding"),
+    "Limits": ("limits", "Limits"),
+    "WeightliftError": ("errors", "WeightliftError"),
+}
+
+__all__ = ["__version__", *_PLACES]  # noqa: PLE0604 - the table above is the list
+
+
+def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module, attribute = _PLACES[name]
+    return getattr(import_module(f".{module}", __name__), attribute)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

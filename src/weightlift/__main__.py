@@ -1,0 +1,7 @@
+"""`python -m weightlift`"""
+
+import sys
+
+from .faces.cli import main
+
+sys.exit(main())

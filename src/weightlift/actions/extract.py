@@ -1,0 +1,64 @@
+"""`extract`: only the state dict of a checkpoint, streamed into a safetensors file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+
+from ..checkpoint import Checkpoint
+from ..errors import WriteError
+from ..findings import Finding
+from ..limits import DEFAULT_LIMITS, Limits
+from ..state_dict import StateDict
+from ..writers.safetensors import Progress, Written
+from .open import open_checkpoint
+
+
+@dataclass(frozen=True, slots=True)
+class Extraction:
+    """What was extracted from where, and what is worth knowing about it."""
+
+    source: str
+    state_dict: StateDict
+    written: Written
+    findings: tuple[Finding, ...]
+
+
+def extract(
+    path: str | os.PathLike[str],
+    out: str | os.PathLike[str],
+    *,
+    name: str | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+    progress: Progress | None = None,
+) -> Extraction:
+    """Write the state dict of a checkpoint to `out`; nothing is left behind after an error.
+
+    `name` chooses one of several (see `Checkpoint.state_dicts`). Contiguous tensors are copied by the
+    kernel, strided ones in chunks, so memory stays small whatever the size of the file.
+
+    Raises:
+        StateDictError: no state dict, or several and no name.
+        WriteError: `out` cannot be written, or is the checkpoint itself.
+        Everything that opening raises.
+    """
+    checkpoint = open_checkpoint(path, limits=limits)
+    if os.path.exists(out) and os.path.samefile(path, out):
+        raise WriteError("is the checkpoint itself", expected="another name", where=os.fspath(out))
+    state_dict = checkpoint.state_dict(name)
+    written = state_dict.save(out, progress=progress)
+    return Extraction(os.fspath(path), state_dict, written, _findings(checkpoint, state_dict, written, name))
+
+
+def _findings(
+    checkpoint: Checkpoint, state_dict: StateDict, written: Written, name: str | None
+) -> tuple[Finding, ...]:
+    """What belongs to this state dict, and which others were left."""
+    out = [f for f in checkpoint.findings if f.where == state_dict.name or f.code not in ("class-code", "chosen")]
+    if name is not None:
+        out = [f for f in out if f.code != "chosen"]
+    if written.unshared:
+        names = ", ".join(map(repr, written.unshared[:4]))
+        message = f"{len(written.unshared)} tensors overlap others in part and have their own copy now: {names}"
+        out.append(Finding("unshared", "note", state_dict.name, message))
+    return tuple(out)

@@ -1,0 +1,263 @@
+"""`inspect`: what is inside a checkpoint, as data. Reads no tensor."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..checkpoint import Checkpoint
+from ..findings import Finding
+from ..limits import DEFAULT_LIMITS, Limits
+from ..paths import path_name
+from ..pickles import Blob, Global, Object
+from ..pickles.known_globals import Verdict, verdict_of
+from ..selection import Candidate, choose, is_optimizer_state
+from ..tensors import Composite, Tensor
+from ..tensors.arrays import Array
+from ..tensors.lazy import AnyTensor
+from ..tree import walk
+from .open import open_checkpoint
+from .producer import producers
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One tensor of the file, or one entry of a state dict that is none. Sizes are bytes."""
+
+    key: str
+    dtype: str
+    shape: tuple[int, ...]
+    nbytes: int
+    role: str = "tensor"
+    layout: str = "strided"
+    tied_to: str = ""
+    absent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """One state dict: what it holds, and totals with tied weights counted once."""
+
+    name: str
+    kind: str
+    class_name: str
+    entries: tuple[Entry, ...]
+    numel: int
+    nbytes: int
+    dtypes: dict[str, tuple[int, int, int]]
+    """dtype -> (tensors, elements, bytes)"""
+    ties: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """Something else in the file: its path, its kind, and what there is to say about it."""
+
+    path: str
+    kind: str
+    about: str
+
+
+@dataclass(frozen=True, slots=True)
+class Safety:
+    """What a plain `torch.load` would import and call, judged by the table of known globals."""
+
+    verdict: Verdict
+    unknown: tuple[str, ...]
+    dangerous: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """Everything that `inspect` tells."""
+
+    path: str
+    size: int
+    format: str
+    details: dict[str, Any]
+    producers: tuple[str, ...]
+    state_dicts: tuple[Summary, ...]
+    chosen: str | None
+    """Name of the state dict that `extract` takes by itself; None where there is none or a choice."""
+    contents: tuple[Content, ...]
+    other_tensors: tuple[Entry, ...]
+    findings: tuple[Finding, ...]
+    safety: Safety
+    globals: tuple[str, ...] = field(default=())
+
+
+def inspect(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> Inspection:
+    """Return what is inside a file. No tensor is read and no code of the file runs.
+
+    Raises:
+        Everything that opening raises; TensorError for a tensor that does not fit its storage.
+    """
+    checkpoint = open_checkpoint(path, limits=limits)
+    return describe(checkpoint, os.fspath(path))
+
+
+def describe(checkpoint: Checkpoint, path: str) -> Inspection:
+    """Return what there is to tell about an opened checkpoint."""
+    candidates = checkpoint.candidates
+    for candidate in candidates:
+        candidate.state_dict.check()
+    chosen, _ = choose(candidates)
+    return Inspection(
+        path=path,
+        size=checkpoint.source.size,
+        format=checkpoint.format,
+        details=_plain(checkpoint.details),
+        producers=tuple(producers(checkpoint)),
+        state_dicts=tuple(_summary(candidate) for candidate in candidates),
+        chosen=chosen.name if chosen else None,
+        contents=tuple(_contents(checkpoint)),
+        other_tensors=tuple(_others(checkpoint)),
+        findings=tuple(checkpoint.findings),
+        safety=_safety(checkpoint),
+        globals=tuple(str(named) for named in checkpoint.globals),
+    )
+
+
+def _entry(key: str, value: Any, tied_to: str = "") -> Entry:
+    if isinstance(value, Tensor):
+        return Entry(
+            key, value.dtype.name, value.shape, value.nbytes, value.role, tied_to=tied_to, absent=value.absent
+        )
+    if isinstance(value, Composite):
+        dtype = value.dtype.name if value.dtype else value.class_name
+        layout = value.layout
+        return Entry(key, dtype, value.shape, value.nbytes, value.role, layout, tied_to, value.absent)
+    return Entry(key, "", (), 0, "value", type(value).__name__)
+
+
+def _summary(candidate: Candidate) -> Summary:
+    state_dict = candidate.state_dict
+    first = {key: keys[0] for keys in state_dict.ties for key in keys[1:]}
+    dtypes: dict[str, tuple[int, int, int]] = {}
+    for key, tensor in state_dict.tensors.items():
+        if key not in first:
+            name = tensor.dtype.name if tensor.dtype else tensor.class_name
+            count, numel, nbytes = dtypes.get(name, (0, 0, 0))
+            dtypes[name] = (count + 1, numel + tensor.numel, nbytes + tensor.nbytes)
+    return Summary(
+        name=candidate.name,
+        kind=candidate.kind,
+        class_name=candidate.class_name,
+        entries=tuple(_entry(key, value, first.get(key, "")) for key, value in state_dict.items()),
+        numel=sum(numel for _, numel, _ in dtypes.values()),
+        nbytes=sum(nbytes for _, _, nbytes in dtypes.values()),
+        dtypes=dict(sorted(dtypes.items(), key=lambda item: -item[1][2])),
+        ties=tuple(state_dict.ties),
+    )
+
+
+def _others(checkpoint: Checkpoint) -> list[Entry]:
+    """The tensors that belong to no state dict: optimizer moments, normalisers, arrays."""
+    known = {id(v) for c in checkpoint.candidates for v in c.state_dict.values()}
+    out = []
+    for path, value in checkpoint.walk():
+        if isinstance(value, Tensor | Composite) and id(value) not in known and not _in_candidate(path, checkpoint):
+            out.append(_entry(path_name(path), value))
+    return out
+
+
+def _in_candidate(path: tuple[Any, ...], checkpoint: Checkpoint) -> bool:
+    return any(path[: len(c.path)] == c.path for c in checkpoint.candidates)
+
+
+def _contents(checkpoint: Checkpoint) -> list[Content]:
+    """What stands beside the weights: the top of the tree, and optimizers wherever they are."""
+    tree = checkpoint.tree
+    held = tree.attributes if isinstance(tree, Object) else tree
+    if not isinstance(held, dict) or any(not c.path for c in checkpoint.candidates):
+        return []
+    weights = {c.path[0] for c in checkpoint.candidates if c.path}
+    out = []
+    for key, value in held.items():
+        if key in weights and any(c.path == (key,) for c in checkpoint.candidates):
+            continue
+        out.append(Content(path_name((key,)), *_kind_and_about(value)))
+        if isinstance(value, dict | list) and not is_optimizer_state(value):
+            out += [
+                Content(path_name((key, *path)), *_kind_and_about(inner))
+                for path, inner in walk(value, limits=checkpoint.limits, enter=lambda _, v: not is_optimizer_state(v))
+                if path and is_optimizer_state(inner)
+            ]
+    return out
+
+
+_OPTIMIZERS = (
+    # state of one parameter -> which optimizers keep it, most particular first
+    ("exp_avg_sq_row", "Adafactor"),
+    ("max_exp_avg_sq", "Adam with AMSGrad"),
+    ("exp_avg_sq", "Adam or AdamW"),
+    ("exp_inf", "Adamax"),
+    ("square_avg", "RMSprop or Adadelta"),
+    ("momentum_buffer", "SGD with momentum"),
+    ("sum", "Adagrad"),
+    ("exp_avg", "Lion or similar"),
+)
+
+
+def _optimizer(value: Any) -> str:
+    held = value.attributes if isinstance(value, Object) else value
+    states = [state for state in held["state"].values() if isinstance(state, dict)]
+    fields = {name for state in states for name in state}
+    kind = next((name for mark, name in _OPTIMIZERS if mark in fields), "without moments")
+    if isinstance(value, Object):
+        kind = value.class_name
+    tensors = [t for state in states for t in state.values() if isinstance(t, Tensor | Composite)]
+    groups = held["param_groups"]
+    count = len(groups) if isinstance(groups, list) else 0
+    return f"{kind}; {len(states)} parameters in {count} groups, {len(tensors)} tensors, {_nbytes(tensors):,} bytes"
+
+
+def _nbytes(tensors: list[AnyTensor]) -> int:
+    return sum(tensor.nbytes for tensor in tensors)
+
+
+def _kind_and_about(value: Any) -> tuple[str, str]:
+    if is_optimizer_state(value):
+        return "optimizer", _optimizer(value)
+    if isinstance(value, Tensor):
+        return "tensor", f"{value.dtype} {list(value.shape)}"
+    if isinstance(value, Composite):
+        return "tensor", f"{value.layout} {value.dtype} {list(value.shape)}"
+    if isinstance(value, Array):
+        return "array", f"{value.dtype!r} {list(value.shape)}"
+    if isinstance(value, dict):
+        kind = getattr(value, "class_name", "dict")
+        shown = ", ".join(str(key)[:30] for key in list(value)[:6])
+        return kind, f"{len(value)} entries" + (f": {shown}{' ...' if len(value) > 6 else ''}" if value else "")
+    if isinstance(value, list | tuple | set | frozenset):
+        return type(value).__name__, f"{len(value)} items"
+    if isinstance(value, Object):
+        held = len(value.attributes) or len(value.pairs) or len(value.args)
+        return value.class_name, f"{held} fields, not built"
+    if isinstance(value, Global):
+        return "class or function", str(value)
+    if isinstance(value, bytes | bytearray | Blob):
+        return "bytes", f"{len(value):,} bytes"
+    return type(value).__name__, repr(value)[:200]
+
+
+def _safety(checkpoint: Checkpoint) -> Safety:
+    verdicts = {str(named): verdict_of(named) for named in checkpoint.globals if not _is_scripted(named)}
+    unknown = tuple(name for name, verdict in verdicts.items() if verdict == "unknown")
+    dangerous = tuple(name for name, verdict in verdicts.items() if verdict == "dangerous")
+    return Safety("dangerous" if dangerous else "unknown" if unknown else "safe", unknown, dangerous)
+
+
+def _is_scripted(named: Global) -> bool:
+    """Classes of a TorchScript archive's own code, which is no Python."""
+    return named.module.partition(".")[0] == "__torch__"
+
+
+def _plain(value: Any, depth: int = 0) -> Any:
+    """Return details as JSON can hold them."""
+    if isinstance(value, dict) and depth < 8:
+        return {str(key): _plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple) and depth < 8:
+        return [_plain(item, depth + 1) for item in value]
+    return value if isinstance(value, bool | int | float | str | None) else repr(value)

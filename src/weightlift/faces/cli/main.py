@@ -1,0 +1,65 @@
+"""`weightlift VERB ...`: exit 0 ok, 1 findings, 2 error or unreadable, 3 dangerous."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+
+from ... import __version__
+from ...errors import WeightliftError
+
+VERBS = ("inspect", "extract")
+"""One module here for each: `add_arguments(parser)` and `run(arguments) -> exit code`."""
+
+ERROR = 2
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = _parser(words).parse_args(words)
+    try:
+        code: int = arguments.run(arguments)
+        sys.stdout.flush()
+    except WeightliftError as error:
+        _report(error, as_json=getattr(arguments, "json", False))
+        return ERROR
+    except BrokenPipeError:  # the reader has seen enough: weightlift ... | head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except KeyboardInterrupt:
+        print("interrupted; nothing was left behind", file=sys.stderr)
+        return 130
+    return code
+
+
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """Build the parser; only the verb that is asked for is imported."""
+    parser = argparse.ArgumentParser(
+        prog="weightlift",
+        description="Lift the weights out of any PyTorch checkpoint without running its code.",
+        epilog="exit codes: 0 ok, 1 findings, 2 error or unreadable, 3 dangerous",
+    )
+    parser.add_argument("--version", action="version", version=f"weightlift {__version__}")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+    wanted = [verb for verb in VERBS if verb in words[:1]] or VERBS
+    for verb in VERBS:
+        if verb in wanted:
+            module = import_module(f".{verb}", __package__)
+            summary = module.SUMMARY
+            own = verbs.add_parser(verb, help=summary, description=summary)
+            own.add_argument("--json", action="store_true", help="print one JSON document")
+            module.add_arguments(own)
+            own.set_defaults(run=module.run)
+    return parser
+
+
+def _report(error: WeightliftError, *, as_json: bool) -> None:
+    if as_json:
+        from ..as_json import error_json
+
+        print(error_json(error))
+    print(f"weightlift: {error}", file=sys.stderr)

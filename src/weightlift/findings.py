@@ -1,0 +1,22 @@
+"""Things worth telling about a file that do not stop the reading of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Severity = Literal["info", "note", "warning", "danger"]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One fact about a file.
+
+    `code` is stable and made for programs, `where` is a path inside the checkpoint ("" for the
+    whole), `message` is one sentence for people.
+    """
+
+    code: str
+    severity: Severity
+    where: str
+    message: str

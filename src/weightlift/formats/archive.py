@@ -1,0 +1,89 @@
+"""A zip or tar that holds several checkpoints: each member is opened as what it is.
+
+stable-baselines3 saves its policy and optimizer this way, NeMo its weights in a tar. The tree is a
+dict from member name to what the member holds; members that are no checkpoints are listed only.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..checkpoint import Checkpoint
+from ..containers import read_tar
+from ..errors import LimitError, MalformedError, UnknownFormatError, UnsupportedError, WeightliftError
+from ..findings import Finding
+from ..pickles import Global
+from ..sources import Source
+from .base import Format, Opening, Probe
+
+_TAR_MAGIC = slice(257, 262)
+
+
+def is_tar(probe: Probe) -> bool:
+    """Whether the first header is that of a POSIX or GNU tar."""
+    return probe.head[_TAR_MAGIC] == b"ustar"
+
+
+def _recognises(probe: Probe) -> bool:
+    return probe.zip is not None or is_tar(probe)
+
+
+def _members(probe: Probe, opening: Opening) -> dict[str, Source]:
+    if probe.zip is None:
+        return read_tar(probe.source, opening.limits)
+    encrypted = [name for name, member in probe.zip.members.items() if member.flags & 1]
+    if encrypted:
+        raise UnsupportedError(
+            f"a zip with a password ({encrypted[0]!r} is encrypted)", remedy="decrypt it first, for instance with unzip"
+        )
+    return {name: probe.zip.open(name) for name in probe.zip.names() if not name.endswith("/")}
+
+
+def _open(probe: Probe, opening: Opening) -> Checkpoint:
+    from .registry import open_source
+
+    inner = opening.within()
+    tree: dict[str, Any] = {}
+    others: dict[str, int] = {}
+    findings: list[Finding] = []
+    found: dict[Global, int] = {}
+    readers: dict[int, Any] = {}
+    for name, source in _members(probe, opening).items():
+        if source.size == 0:
+            others[name] = 0
+            continue
+        try:
+            member = open_source(source, inner)
+        except LimitError:
+            raise
+        except (UnknownFormatError, UnsupportedError):
+            others[name] = source.size
+            continue
+        except WeightliftError as error:
+            findings.append(Finding("unreadable-member", "warning", name, str(error)))
+            others[name] = source.size
+            continue
+        tree[name] = member.tree
+        found |= member.globals
+        findings += [Finding(f.code, f.severity, f"{name}/{f.where}".rstrip("/"), f.message) for f in member.own_findings]
+        readers[id(member.tree)] = member.module_reader
+    if not tree and findings:
+        raise MalformedError(f"an archive without a readable checkpoint: {findings[0].message}")
+    if not tree:
+        raise UnknownFormatError(
+            f"an archive of {len(others)} files and none of them is a checkpoint", expected="a checkpoint in it"
+        )
+
+    return Checkpoint(
+        tree,
+        format="archive",
+        source=probe.source,
+        details={"members": list(tree), "other_members": others},
+        globals=found,
+        findings=tuple(findings),
+        limits=opening.limits,
+        module_reader=next((reader for reader in readers.values() if reader), None),
+    )
+
+
+FORMAT = Format("archive", _recognises, _open)

@@ -1,0 +1,69 @@
+"""What every format gets and gives."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from ..checkpoint import Checkpoint
+from ..containers import ZipArchive, looks_like_zip
+from ..errors import LimitError
+from ..limits import DEFAULT_LIMITS, Limits
+from ..sources import Source
+
+HEAD_NBYTES = 1024
+
+
+class Probe:
+    """A source together with what identifying it has already read of it."""
+
+    def __init__(self, source: Source, limits: Limits = DEFAULT_LIMITS) -> None:
+        self.source = source
+        self.limits = limits
+        self.head = source.read_up_to(0, HEAD_NBYTES)
+
+    @cached_property
+    def zip(self) -> ZipArchive | None:
+        """The archive, where the source is a zip."""
+        return ZipArchive(self.source, self.limits) if looks_like_zip(self.source) else None
+
+    @cached_property
+    def names(self) -> list[str]:
+        """The names in the zip; [] where the source is none."""
+        return self.zip.names() if self.zip else []
+
+    @cached_property
+    def prefix(self) -> str | None:
+        """The folder that holds `data.pkl` in a zip written by torch, with its slash, or None."""
+        return next((n[: -len("data.pkl")] for n in self.names if n == "data.pkl" or n.endswith("/data.pkl")), None)
+
+
+@dataclass(frozen=True, slots=True)
+class Opening:
+    """How a source is opened: within which limits, and in how many archives it lies."""
+
+    limits: Limits = DEFAULT_LIMITS
+    depth: int = 0
+
+    def within(self) -> Opening:
+        """Return the opening of something that lies inside.
+
+        Raises:
+            LimitError: archives within archives within archives.
+        """
+        if self.depth >= self.limits.archives:
+            raise LimitError(f"archives nested deeper than {self.limits.archives}", remedy="raise Limits.archives")
+        return Opening(self.limits, self.depth + 1)
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """A kind of file: how to tell it by its content, and how to open it.
+
+    `recognises` reads no more than the probe's head and directory. `open` raises our errors only.
+    """
+
+    name: str
+    recognises: Callable[[Probe], bool]
+    open: Callable[[Probe, Opening], Checkpoint]

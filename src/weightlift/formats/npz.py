@@ -1,0 +1,36 @@
+"""Several numpy arrays: a zip of `.npy` members, stored or compressed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..checkpoint import Checkpoint
+from ..errors import UnsupportedError, WeightliftError
+from ..findings import Finding
+from ..pickles import Dict
+from .base import Format, Opening, Probe
+from .npy import read_array
+
+
+def _recognises(probe: Probe) -> bool:
+    return bool(probe.names) and all(name.endswith(".npy") for name in probe.names)
+
+
+def _open(probe: Probe, opening: Opening) -> Checkpoint:
+    assert probe.zip is not None  # as recognised
+    tree = Dict("dict")
+    findings = []
+    for name in probe.names:
+        try:
+            tree[name.removesuffix(".npy")] = read_array(probe.zip.open(name))
+        except UnsupportedError as error:
+            findings.append(Finding("not-a-tensor", "warning", name, str(error)))
+        except WeightliftError as error:
+            raise error.at(repr(name))
+    details: dict[str, Any] = {"arrays": len(tree)}
+    return Checkpoint(
+        tree, format="npz", source=probe.source, details=details, findings=tuple(findings), limits=opening.limits
+    )
+
+
+FORMAT = Format("npz", _recognises, _open)

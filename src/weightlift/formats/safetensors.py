@@ -1,0 +1,188 @@
+"""safetensors: 8 bytes of header length, a JSON header, the bytes. Nothing may overlap or be left over.
+
+Follows https://github.com/huggingface/safetensors#format. Ties and values that we (or safetensors'
+own `save_model`) recorded in `__metadata__` come back as what they were.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from ..checkpoint import Checkpoint
+from ..dtypes import BY_SAFETENSORS, DTYPES, DType, dtype_named
+from ..errors import ContainerError, LimitError, MalformedError, TensorError, TruncatedError
+from ..pickles import Dict
+from ..sources import Source
+from ..tensors import Storage, Tensor
+from ..tensors.lazy import contiguous, product
+from ..writers.layout import OUR_KEY, VERSION
+from ..writers.values import restore
+from .base import Format, Opening, Probe
+
+
+def _recognises(probe: Probe) -> bool:
+    head = probe.head
+    if len(head) < 10 or head[8:9] != b"{":
+        return False
+    # small header, or anything that cannot be the beginning of a pickle
+    return int.from_bytes(head[:8], "little") < 1 << 32 or head[9:10] in (b'"', b"}")
+
+
+def _open(probe: Probe, opening: Opening) -> Checkpoint:
+    source = probe.source
+    entries, metadata = read_entries(source, opening)
+    tree = Dict("dict", entries)
+    versions = metadata.pop(OUR_KEY, {}).get("versions") if isinstance(metadata.get(OUR_KEY), dict) else None
+    if isinstance(versions, dict):
+        tree.build({"_metadata": versions})
+    return Checkpoint(
+        tree, format="safetensors", source=source, details={"metadata": metadata}, limits=opening.limits
+    )
+
+
+def read_entries(source: Source, opening: Opening) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return (name -> tensor or value, in the order they had; the metadata). Reads the header only.
+
+    Raises:
+        ContainerError, TensorError, TruncatedError, LimitError: the header breaks the format's rules.
+    """
+    header, base = _header(source, opening.limits.header_bytes)
+    metadata = header.pop("__metadata__", None) or {}
+    if not isinstance(metadata, dict):
+        raise ContainerError("__metadata__ is no object", expected="strings by name")
+    data = source.window(base, source.size - base, "data")
+    spans: list[tuple[int, int, str]] = []
+    entries: dict[str, Any] = {key: _tensor(key, about, data, spans) for key, about in header.items()}
+    _check_cover(sorted(spans), data.size)
+    record = _our_record(metadata)
+    entries = _with_recorded(entries, metadata, record)
+    return entries, {k: v for k, v in metadata.items() if k != OUR_KEY} | ({OUR_KEY: record} if record else {})
+
+
+def _header(source: Source, longest: int) -> tuple[dict[str, Any], int]:
+    nbytes = int.from_bytes(source.read_at(0, 8), "little")
+    if nbytes > longest:
+        raise LimitError(f"a header of {nbytes} bytes", expected=f"at most {longest}")
+    if 8 + nbytes > source.size:
+        raise TruncatedError(
+            f"a header of {nbytes} bytes in a file of {source.size}", expected="a complete file", remedy="fetch it again"
+        )
+    try:
+        header = json.loads(source.read_at(8, nbytes).decode("utf-8"), object_pairs_hook=_unique)
+    except UnicodeDecodeError:
+        raise ContainerError("the header is not UTF-8") from None
+    except (ValueError, RecursionError) as error:
+        raise ContainerError(f"the header is not JSON ({error})") from None
+    if not isinstance(header, dict):
+        raise ContainerError("the header is no JSON object")
+    return header, 8 + nbytes
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) != len(pairs):
+        names = [key for key, _ in pairs]
+        twice = next(key for key in names if names.count(key) > 1)
+        raise ContainerError(f"{twice!r} stands twice in the header", expected="each name once")
+    return made
+
+
+def _tensor(key: str, about: Any, data: Source, spans: list[tuple[int, int, str]]) -> Tensor:
+    try:
+        code, shape, (begin, end) = about["dtype"], about["shape"], about["data_offsets"]
+    except (TypeError, KeyError, ValueError):
+        raise ContainerError("is not described", expected="dtype, shape and data_offsets").at(repr(key)) from None
+    dtype = BY_SAFETENSORS.get(code) if isinstance(code, str) else None
+    if dtype is None:
+        raise TensorError(f"dtype {code!r:.40}", expected=f"one of {', '.join(BY_SAFETENSORS)}").at(repr(key))
+    if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
+        raise TensorError(f"shape {shape!r:.80}", expected="sizes of 0 or more").at(repr(key))
+    if type(begin) is not int or type(end) is not int or not 0 <= begin <= end:
+        raise TensorError(f"data_offsets {[begin, end]!r:.80}", expected="begin <= end").at(repr(key))
+    if end > data.size:
+        raise TruncatedError(f"ends at byte {end} of {data.size}", expected="a complete file").at(repr(key))
+    if product(tuple(shape)) * dtype.bits != (end - begin) * 8:
+        raise TensorError(
+            f"shape {shape} of {code} and {end - begin} bytes", expected=f"{dtype.nbytes(product(tuple(shape)))} bytes"
+        ).at(repr(key))
+    spans.append((begin, end, key))
+    if dtype.name == "float4_e2m1fn" and shape and shape[-1] % 2 == 0:
+        dtype, shape = DTYPES["float4_e2m1fn_x2"], [*shape[:-1], shape[-1] // 2]
+    return contiguous(dtype, tuple(shape), Storage(key, end - begin, data.window(begin, end - begin, key)))
+
+
+def _check_cover(spans: list[tuple[int, int, str]], nbytes: int) -> None:
+    """Every byte belongs to exactly one tensor; anything else hides data or reads it twice."""
+    at = 0
+    for begin, end, key in spans:
+        if begin != at:
+            raise ContainerError(f"{key!r} begins at byte {begin} of the data", expected=f"byte {at}")
+        at = end
+    if at != nbytes:
+        raise ContainerError(f"{nbytes - at} bytes belong to no tensor", expected="none left over")
+
+
+def _our_record(metadata: dict[str, Any]) -> dict[str, Any]:
+    text = metadata.get(OUR_KEY)
+    if not isinstance(text, str):
+        return {}
+    try:
+        record = json.loads(text)
+    except (ValueError, RecursionError):
+        raise MalformedError(f"metadata {OUR_KEY!r} is not JSON") from None
+    if not isinstance(record, dict) or record.get("version") != VERSION:
+        raise MalformedError(f"metadata {OUR_KEY!r} of another version", expected=f"version {VERSION}")
+    return record
+
+
+def _with_recorded(
+    entries: dict[str, Any], metadata: dict[str, Any], record: dict[str, Any]
+) -> dict[str, Any]:
+    """Put back types, views, ties and values, in the order that the names had."""
+    try:
+        for key, about in record.get("dtypes", {}).items():
+            entries[key] = _retyped(entries[key], dtype_named(about["dtype"]), tuple(map(int, about["shape"])))
+        for key, view in record.get("views", {}).items():
+            entries[key] = _view(entries[view["of"]], view)
+        for key, kept in metadata.items():
+            if key not in entries and isinstance(kept, str) and kept in entries:
+                entries[key] = entries[kept]
+        values = record.get("values", {})
+        parts: set[str] = set()
+
+        def part(key: str) -> Tensor:
+            parts.add(key)
+            return entries[key]  # type: ignore[no-any-return]
+
+        made = {key: restore(skeleton, part) for key, skeleton in values.items()}
+        for key in parts - set(made):
+            entries.pop(key, None)
+        entries |= made
+        places = record.get("places", {})
+        names = [name for name in entries if name not in places]
+        for key in sorted(places, key=places.__getitem__):
+            names.insert(places[key], key)
+        entries = {name: entries[name] for name in names}
+    except (KeyError, TypeError, AttributeError, ValueError):
+        raise MalformedError(f"metadata {OUR_KEY!r} does not fit the tensors", expected="what weightlift writes") from None
+    return entries
+
+
+def _retyped(tensor: Tensor, dtype: DType, shape: tuple[int, ...]) -> Tensor:
+    """Return the bytes of a tensor under the element type and shape that were recorded for them."""
+    made = contiguous(dtype, shape, tensor.storage)
+    made.check()
+    if made.nbytes != tensor.storage.nbytes:
+        raise ValueError
+    return made
+
+
+def _view(whole: Tensor, view: dict[str, Any]) -> Tensor:
+    shape, stride = tuple(map(int, view["shape"])), tuple(map(int, view["stride"]))
+    made = Tensor(whole.dtype, shape, stride, whole.offset + int(view["offset"]), whole.storage)
+    made.check()
+    return made
+
+
+FORMAT = Format("safetensors", _recognises, _open)

@@ -1,0 +1,100 @@
+"""A checkpoint in several files: `*.index.json` maps each name to the file that holds it.
+
+Written by Hugging Face transformers and accelerate, for safetensors and torch files alike.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from ..checkpoint import Checkpoint
+from ..errors import ContainerError, LimitError, MalformedError, SourceError, WeightliftError
+from ..findings import Finding
+from ..pickles import Dict, Global
+from ..sources import LocalFile, Source
+from ..state_dict import StateDict
+from .base import Format, Opening, Probe
+
+_WHITESPACE = b" \t\r\n\xef\xbb\xbf"
+
+
+def _recognises(probe: Probe) -> bool:
+    return probe.head.lstrip(_WHITESPACE)[:1] == b"{" and b'"weight_map"' in _whole(probe.source, probe.limits.header_bytes)
+
+
+def _whole(source: Source, longest: int) -> bytes:
+    if source.size > longest:
+        raise LimitError(f"a JSON file of {source.size} bytes", expected=f"at most {longest}")
+    return source.read_at(0, source.size)
+
+
+def _open(probe: Probe, opening: Opening) -> Checkpoint:
+    from .registry import open_source
+
+    weight_map, metadata = _index(_whole(probe.source, opening.limits.header_bytes))
+    folder = os.path.dirname(os.path.abspath(getattr(probe.source, "path", "")))
+    names = list(dict.fromkeys(weight_map.values()))
+    _check_names(names, folder)
+    shards: dict[str, StateDict] = {}
+    found: dict[Global, int] = {}
+    for name in names:
+        try:
+            shard = open_source(LocalFile(os.path.join(folder, name)), opening.within())
+            shards[name] = shard.state_dict()
+        except WeightliftError as error:
+            raise error.at(f"shard {name!r}")
+        found |= shard.globals
+    tree = Dict("dict")
+    missing = []
+    for key, name in weight_map.items():
+        if key in shards[name]:
+            tree[key] = shards[name][key]
+        else:
+            missing.append(f"{key!r} in {name!r}")
+    if missing:
+        more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
+        raise ContainerError(f"the index lists {', '.join(missing[:3])}{more}, which is not there", expected="whole shards")
+    unlisted = [key for shard in shards.values() for key in shard if key not in tree]
+    findings = []
+    if unlisted:
+        message = f"{len(unlisted)} tensors of the shards are not in the index: {', '.join(map(repr, unlisted[:3]))}"
+        findings.append(Finding("unlisted", "warning", "", message))
+    return Checkpoint(
+        tree,
+        format="sharded",
+        source=probe.source,
+        details={"shards": names, "metadata": metadata},
+        globals=found,
+        findings=tuple(findings),
+        limits=opening.limits,
+    )
+
+
+def _index(data: bytes) -> tuple[dict[str, str], Any]:
+    try:
+        index = json.loads(data.decode("utf-8-sig"))
+    except (ValueError, RecursionError) as error:
+        raise MalformedError(f"the index is not JSON ({error})") from None
+    weight_map = index.get("weight_map")
+    if not isinstance(weight_map, dict) or not all(isinstance(name, str) for name in weight_map.values()):
+        raise MalformedError('"weight_map" of the index', expected="a file name for each tensor")
+    return weight_map, index.get("metadata")
+
+
+def _check_names(names: list[str], folder: str) -> None:
+    """Shards lie beside the index and nowhere else; all that are missing are told at once."""
+    for name in names:
+        if os.path.basename(name) != name or name in ("", ".", "..") or "\\" in name or "\0" in name:
+            raise ContainerError(f"shard {name!r:.80}", expected="a file name in the folder of the index")
+    missing = [name for name in names if not os.path.isfile(os.path.join(folder, name))]
+    if missing:
+        raise SourceError(
+            f"{len(missing)} of {len(names)} shards are missing: {', '.join(missing[:4])}",
+            expected="all shards beside the index",
+            remedy="fetch them",
+        )
+
+
+FORMAT = Format("sharded", _recognises, _open)

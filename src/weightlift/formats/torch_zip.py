@@ -1,0 +1,155 @@
+"""The zip that torch.save writes since 1.6: `<prefix>/data.pkl` and a member per storage.
+
+Follows torch/serialization.py `_save` and `_load`. The prefix can be anything; storages are members
+`data/<key>`, at any alignment, stored or compressed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from ..checkpoint import Checkpoint
+from ..containers import ZipArchive
+from ..dtypes import BY_STORAGE_CLASS
+from ..errors import ContainerError, PickleError
+from ..findings import Finding
+from ..pickles import Global, read_pickle
+from ..tensors import Storage, rebuilders
+from ..tensors.rebuild import TypedStorage
+from .base import Format, Opening, Probe
+
+
+class StorageLoader:
+    """Stands in for torch's `persistent_load`: ids of storages to lazy storages, each made once."""
+
+    def __init__(self, archive: ZipArchive, prefix: str, *, skippable: bool = False) -> None:
+        self.archive = archive
+        self.prefix = prefix  # of the storages' members
+        self.little_endian = True
+        self.skippable = skippable
+        self.storages: dict[str, Storage] = {}
+
+    def __call__(self, identifier: Any) -> TypedStorage:
+        """Return the storage of ('storage', class, key, location, numel).
+
+        Raises:
+            PickleError: another kind of id, a storage class that torch does not have, or a size that
+            contradicts an earlier id of the same storage.
+        """
+        dtype, key, location, nbytes = storage_id(identifier)
+        storage = self.storages.get(key)
+        if storage is None:
+            storage = self.storages[key] = self._storage(key, location, nbytes)
+        return TypedStorage(same_size(storage, nbytes), dtype)
+
+    def _storage(self, key: str, location: str, nbytes: int) -> Storage:
+        member = self.archive.members.get(f"{self.prefix}{key}")
+        absent = "" if member else "missing from the archive"
+        if member and self.skippable and member.crc == 0 and member.nbytes > 0:
+            absent = "skipped"  # torch.serialization.skip_data writes the header of a member only
+        return Storage(
+            key,
+            nbytes,
+            self.archive.open(f"{self.prefix}{key}") if member else None,
+            device=location,
+            little_endian=self.little_endian,
+            absent=absent,
+        )
+
+
+def same_size(storage: Storage, nbytes: int) -> Storage:
+    """Return the storage, which every persistent id has to give one size.
+
+    Raises:
+        PickleError: this id claims another size.
+    """
+    if storage.nbytes != nbytes:
+        raise PickleError(f"storage {storage.key!r} of {nbytes} bytes", expected=f"the {storage.nbytes} claimed before")
+    return storage
+
+
+def storage_id(identifier: Any) -> tuple[Any, str, str, int]:
+    """Return (dtype or None for untyped, key, location, nbytes) of a storage's persistent id.
+
+    Raises:
+        PickleError: it is no id that torch writes.
+    """
+    if not isinstance(identifier, tuple) or len(identifier) < 5 or identifier[0] not in ("storage", b"storage"):
+        raise PickleError(f"persistent id {identifier!r:.80}", expected="('storage', class, key, location, numel)")
+    _, cls, key, location, numel = identifier[:5]
+    if not isinstance(cls, Global) or type(numel) is not int or numel < 0:
+        raise PickleError(f"persistent id {identifier!r:.80}", expected="a storage class and a number of elements")
+    if cls.name in ("UntypedStorage", "_UntypedStorage"):
+        return None, str(key), str(location), numel
+    dtype = BY_STORAGE_CLASS.get(cls.name)
+    if dtype is None:
+        raise PickleError(f"storage class {cls}", expected=f"one of {', '.join(BY_STORAGE_CLASS)}")
+    return dtype, str(key), str(location), dtype.nbytes(numel)
+
+
+def read_torch_pickle(
+    archive: ZipArchive, name: str, opening: Opening, loader: StorageLoader, **more: Callable[..., Any]
+) -> Any:
+    """Return the `Pickle` of one member, its tensors lazy."""
+    return read_pickle(archive.open(name), rebuild=rebuilders(**more), persistent=loader, limits=opening.limits)
+
+
+def byteorder(archive: ZipArchive, prefix: str) -> str:
+    """Return "little" or "big"; files without the member are little-endian.
+
+    Raises:
+        ContainerError: the member says something else.
+    """
+    name = f"{prefix}byteorder"
+    order = archive.read(name).decode("ascii", "replace").strip() if name in archive else "little"
+    if order not in ("little", "big"):
+        raise ContainerError(f"byteorder {order!r:.20}", expected="little or big")
+    return order
+
+
+def archive_facts(archive: ZipArchive, prefix: str) -> dict[str, Any]:
+    """Return what the small members of a torch archive say about it."""
+    facts: dict[str, Any] = {"prefix": prefix.removesuffix("/"), "byteorder": byteorder(archive, prefix)}
+    for key, names in {"version": ("version", ".data/version"), "serialization_id": (".data/serialization_id",)}.items():
+        for name in names:
+            if f"{prefix}{name}" in archive and archive.members[f"{prefix}{name}"].nbytes < 100:
+                facts[key] = archive.read(f"{prefix}{name}").decode("ascii", "replace").strip()
+    return facts
+
+
+def _recognises(probe: Probe) -> bool:
+    return probe.prefix is not None and f"{probe.prefix}constants.pkl" not in probe.names
+
+
+def _open(probe: Probe, opening: Opening) -> Checkpoint:
+    archive, prefix = probe.zip, probe.prefix
+    assert archive is not None and prefix is not None  # as recognised
+    roots = [n for n in probe.names if n.endswith("data.pkl") and n.rpartition("/")[2] == "data.pkl"]
+    if len(roots) > 1:
+        raise ContainerError(
+            f"several data.pkl: {', '.join(roots[:4])}", expected="one", remedy="readers would differ; repack it"
+        )
+    facts = archive_facts(archive, prefix)
+    loader = StorageLoader(archive, f"{prefix}data/", skippable=archive.members[f"{prefix}data.pkl"].crc != 0)
+    loader.little_endian = facts["byteorder"] == "little"
+    pickle = read_torch_pickle(archive, f"{prefix}data.pkl", opening, loader)
+    findings = []
+    if skipped := [key for key, storage in loader.storages.items() if storage.absent == "skipped"]:
+        findings.append(
+            Finding("skipped-data", "warning", "", f"{len(skipped)} storages were saved without their data")
+        )
+    if pickle.end != archive.members[f"{prefix}data.pkl"].nbytes:
+        findings.append(Finding("trailing-bytes", "warning", "data.pkl", "bytes follow the end of the pickle"))
+    return Checkpoint(
+        pickle.value,
+        format="torch-zip",
+        source=probe.source,
+        details={**facts, "pickle_protocol": pickle.protocol, "storages": len(loader.storages)},
+        globals=pickle.globals,
+        findings=tuple(findings),
+        limits=opening.limits,
+    )
+
+
+FORMAT = Format("torch-zip", _recognises, _open)

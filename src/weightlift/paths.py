@@ -1,0 +1,30 @@
+"""Names of places inside a checkpoint: `model.layers[0].weight`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+Path = tuple[Any, ...]
+"""Keys from the root; a list or tuple index is an `Index`, anything else a dict key or attribute."""
+
+
+class Index(int):
+    """A position in a list or tuple, as opposed to a key that is a number."""
+
+
+def path_name(path: Path) -> str:
+    """Return the short spelling: segments joined by dots, list positions in brackets."""
+    out = ""
+    for part in path:
+        if isinstance(part, Index):
+            out += f"[{int(part)}]"
+        elif isinstance(part, str):
+            out += f".{part}" if out else part
+        else:
+            out += f"[{part!r:.40}]"
+    return out
+
+
+def exact_name(path: Path) -> str:
+    """Return the spelling that no two places share: every key in brackets and quoted."""
+    return "".join(f"[{int(part)}]" if isinstance(part, Index) else f"[{part!r}]" for part in path)

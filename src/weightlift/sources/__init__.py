@@ -1,0 +1,8 @@
+"""Where bytes come from. A source is read at an offset, and only where somebody asks."""
+
+from .base import Source, Window
+from .inflated import Inflated
+from .local import LocalFile
+from .memory import Memory
+
+__all__ = ["Inflated", "LocalFile", "Memory", "Source", "Window"]

@@ -1,0 +1,66 @@
+"""A deflated member, inflated as it is read: memory stays one chunk however big it is."""
+
+from __future__ import annotations
+
+import zlib
+
+from ..errors import ContainerError
+from .base import Source
+
+_CHUNK = 1 << 18
+
+
+class Inflated(Source):
+    """The inflated bytes of a raw deflate stream.
+
+    Reading forward is one pass; reading backward starts again. The stream has to give exactly
+    `nbytes` bytes: what a header claims is never allocated in advance.
+    """
+
+    __slots__ = ("_buffer", "_buffer_at", "_deflated", "_engine", "_fed")
+
+    def __init__(self, deflated: Source, nbytes: int, name: str) -> None:
+        self.name = name
+        self.size = nbytes
+        self._deflated = deflated
+        self._rewind()
+
+    def _rewind(self) -> None:
+        self._engine = zlib.decompressobj(-zlib.MAX_WBITS)
+        self._fed = 0
+        self._buffer = b""
+        self._buffer_at = 0
+
+    def _read(self, offset: int, nbytes: int) -> bytes:
+        if offset < self._buffer_at:
+            self._rewind()
+        parts: list[bytes] = []
+        wanted = nbytes
+        while wanted:
+            start = offset - self._buffer_at
+            piece = self._buffer[start : start + wanted]
+            if piece:
+                parts.append(piece)
+                wanted -= len(piece)
+                offset += len(piece)
+            else:
+                self._advance()
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _advance(self) -> None:
+        """Replace the buffer by the next inflated chunk."""
+        self._buffer_at += len(self._buffer)
+        self._buffer = b""
+        while not self._buffer:
+            data = self._engine.unconsumed_tail
+            if not data:
+                data = self._deflated.read_up_to(self._fed, _CHUNK)
+                self._fed += len(data)
+            try:
+                self._buffer = self._engine.decompress(data, _CHUNK)
+            except zlib.error as error:
+                raise ContainerError(f"the deflate stream is broken ({error})", where=self.name) from None
+            if not self._buffer and (self._engine.eof or not data):
+                raise ContainerError(
+                    f"inflates to {self._buffer_at} bytes", expected=f"the {self.size} of its header", where=self.name
+                )

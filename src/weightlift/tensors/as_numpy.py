@@ -1,0 +1,43 @@
+"""Lazy tensors as numpy arrays. numpy is imported here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..errors import MissingDependencyError, UnsupportedError
+from .lazy import Tensor
+
+if TYPE_CHECKING:
+    import numpy
+
+
+def to_numpy(tensor: Tensor) -> numpy.ndarray[Any, Any]:
+    """Return a new, writable array with the tensor's values, rows first."""
+    import numpy as np
+
+    dtype = _numpy_dtype(tensor)
+    out = np.empty(tensor.nbytes, dtype=np.uint8)
+    at = 0
+    for chunk in tensor.chunks():
+        out[at : at + len(chunk)] = np.frombuffer(chunk, dtype=np.uint8)
+        at += len(chunk)
+    return out.view(dtype).reshape(tensor.shape)
+
+
+def _numpy_dtype(tensor: Tensor) -> numpy.dtype[Any]:
+    import numpy as np
+
+    name = tensor.dtype.numpy
+    if not name or tensor.dtype.bits < 8:
+        raise UnsupportedError(f"numpy has no {tensor.dtype}", remedy="take .tobytes() or .torch()")
+    try:
+        return np.dtype(name)
+    except TypeError:
+        pass
+    try:
+        import ml_dtypes
+    except ImportError:
+        raise MissingDependencyError(
+            f"numpy alone has no {tensor.dtype}", remedy="pip install ml_dtypes, or take .torch()"
+        ) from None
+    return np.dtype(getattr(ml_dtypes, name))

@@ -1,0 +1,168 @@
+"""Lazy tensors as torch tensors. torch is imported here and nowhere else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from ..errors import MissingDependencyError, TensorError, UnsupportedError
+from .lazy import AnyTensor, Composite, Storage, Tensor
+from .pack import packed_chunks
+
+if TYPE_CHECKING:
+    import torch
+
+_QUANTIZED = {"qint8", "quint8", "qint32"}
+
+
+def _torch() -> Any:
+    try:
+        import torch
+    except ImportError:
+        raise MissingDependencyError("torch is not installed", remedy="pip install 'weightlift[torch]'") from None
+    return torch
+
+
+def to_torch(tensor: Tensor) -> torch.Tensor:
+    """Return a new torch tensor with the same dtype, shape, strides and values."""
+    made: torch.Tensor = _Loader([tensor]).load(tensor)
+    return made
+
+
+def mapping_to_torch(tensors: Mapping[str, AnyTensor]) -> dict[str, Any]:
+    """Return torch tensors by name; those that share a storage share it again."""
+    loader = _Loader(tensors.values())
+    return {name: loader.load(tensor) for name, tensor in tensors.items()}
+
+
+def composite_to_torch(tensor: Composite) -> Any:
+    """Return the sparse, nested, quantised ... torch tensor that the parts make."""
+    return _Loader([tensor]).load(tensor)
+
+
+class _Loader:
+    """Builds torch tensors; every storage is read once, and only the span that is viewed."""
+
+    def __init__(self, tensors: Iterable[AnyTensor]) -> None:
+        self.torch = _torch()
+        self._spans: dict[int, tuple[int, int]] = {}
+        self._made: dict[int, Any] = {}
+        self._storages: dict[int, Any] = {}
+        for tensor in tensors:
+            for part in [tensor] if isinstance(tensor, Tensor) else tensor.parts.values():
+                part.check()
+                start, end = part.extent
+                start -= start % 16  # every element type can still be addressed from here
+                low, high = self._spans.get(id(part.storage), (start, end))
+                self._spans[id(part.storage)] = (min(low, start), max(high, end))
+
+    def load(self, tensor: AnyTensor) -> Any:
+        """Return the torch tensor of one lazy tensor; the same one for the same."""
+        made = self._made.get(id(tensor))
+        if made is None:
+            made = self._plain(tensor) if isinstance(tensor, Tensor) else self._composite(tensor)
+            if tensor.requires_grad and (made.is_floating_point() or made.is_complex()):
+                made.requires_grad_(True)
+            self._made[id(tensor)] = made
+        return made
+
+    def _dtype(self, name: str) -> Any:
+        dtype = getattr(self.torch, name, None)
+        if dtype is None:
+            raise UnsupportedError(f"this torch ({self.torch.__version__}) has no {name}", remedy="use a newer torch")
+        return dtype
+
+    def _plain(self, tensor: Tensor) -> Any:
+        torch = self.torch
+        dtype = self._dtype(tensor.dtype.name)
+        if tensor.absent == "meta":
+            return torch.empty_strided(tensor.shape, tensor.stride, dtype=dtype, device="meta")
+        if tensor.numel == 0:
+            return torch.empty_strided(tensor.shape, tensor.stride, dtype=dtype)
+        if tensor.dtype.bits < 8:
+            raise UnsupportedError(f"torch cannot be handed packed {tensor.dtype} elements")
+        start, _ = self._spans[id(tensor.storage)]
+        made = torch.empty(0, dtype=dtype)
+        offset = tensor.offset - start // tensor.dtype.itemsize
+        made.set_(self._storage(tensor), offset, tensor.shape, tensor.stride)
+        if tensor.conj:
+            made = made.conj()
+        if tensor.neg:
+            made = torch._neg_view(made)
+        cast = tensor.extra.get("cast")
+        return made.to(self._dtype(cast)) if isinstance(cast, str) else made
+
+    def _storage(self, tensor: Tensor) -> Any:
+        """The storage's bytes in memory, little-endian, from the start of its span."""
+        made = self._storages.get(id(tensor.storage))
+        if made is None:
+            start, end = self._spans[id(tensor.storage)]
+            made = self._storages[id(tensor.storage)] = _bytes_as_storage(self.torch, tensor, start, end)
+        return made
+
+    def _composite(self, tensor: Composite) -> Any:
+        torch, parts, more = self.torch, tensor.parts, tensor.attributes
+        got = {name: self.load(part) for name, part in parts.items()}
+        layout = tensor.layout
+        if layout == "sparse_coo":
+            return torch.sparse_coo_tensor(
+                got["indices"], got["values"], tensor.shape, is_coalesced=more.get("is_coalesced")
+            )
+        if layout in ("sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc"):
+            first, second, values = got.values()
+            return torch.sparse_compressed_tensor(first, second, values, tensor.shape, layout=getattr(torch, layout))
+        if layout == "nested":
+            return torch._nested_view_from_buffer(
+                got["values"], got["sizes"], got["strides"], got["storage_offsets"]
+            )
+        if layout == "jagged":
+            return torch.nested.nested_tensor_from_jagged(got["values"], got["offsets"], got.get("lengths"))
+        if layout == "quantized":
+            return self._quantized(tensor, got)
+        if layout == "tuple":
+            return tuple(got.get(str(i), more.get(str(i))) for i in range(int(more["length"])))
+        if layout == "wrapper" and len(got) == 1 and tensor.class_name.endswith(".DTensor"):
+            raise UnsupportedError("a DTensor shard", remedy="take .parts['_local_tensor'], this rank's part of it")
+        raise UnsupportedError(
+            f"a {tensor.class_name or layout} tensor needs its class", remedy=f"take .parts: {', '.join(parts)}"
+        )
+
+    def _quantized(self, tensor: Composite, got: dict[str, Any]) -> Any:
+        torch, more = self.torch, tensor.attributes
+        integers = got["int_repr"]
+        if tensor.dtype is None or tensor.dtype.name not in _QUANTIZED:
+            raise UnsupportedError(f"torch cannot be handed packed {tensor.dtype} elements")
+        dtype = self._dtype(tensor.dtype.name)
+        if more.get("qscheme") == "per_tensor_affine":
+            made = torch._empty_affine_quantized(
+                tensor.shape, scale=more["scale"], zero_point=more["zero_point"], dtype=dtype
+            )
+        else:
+            scales = got["scales"] if "scales" in got else torch.tensor(more["scales"], dtype=torch.double)
+            zeros = got["zero_points"] if "zero_points" in got else torch.tensor(more["zero_points"])
+            made = torch._empty_per_channel_affine_quantized(
+                tensor.shape, scales=scales, zero_points=zeros, axis=more["axis"], dtype=dtype
+            )
+        storage = torch.storage.TypedStorage(
+            wrap_storage=integers.untyped_storage(), dtype=dtype, _internal=True
+        )
+        made.set_(storage, integers.storage_offset(), integers.shape, integers.stride())
+        return made
+
+
+def _bytes_as_storage(torch: Any, tensor: Tensor, start: int, end: int) -> Any:
+    """Read bytes `start` to `end` of the tensor's storage into a new untyped storage."""
+    storage: Storage = tensor.storage
+    source = storage.source()
+    if storage.little_endian:
+        whole = bytearray(end - start)
+        step = 1 << 22
+        for at in range(start, end, step):
+            whole[at - start : min(at + step, end) - start] = source.read_at(at, min(step, end - at))
+    else:
+        width = tensor.dtype.itemsize
+        if start % width or (end - start) % width:
+            raise TensorError("a big-endian storage that is viewed with several element sizes")
+        flat = Tensor(tensor.dtype, ((end - start) // width,), (1,), start // width, storage)
+        whole = bytearray(b"".join(packed_chunks(flat)))
+    return torch.frombuffer(whole, dtype=torch.uint8).untyped_storage()

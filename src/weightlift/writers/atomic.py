@@ -1,0 +1,60 @@
+"""A file that is there whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+
+from ..errors import WriteError
+
+
+@contextmanager
+def atomic_file(path: str | os.PathLike[str]) -> Iterator[int]:
+    """Yield the descriptor of a new file that becomes `path` when the block ends without an error.
+
+    It is written under another name in the same folder, flushed to the disk, renamed, and the folder
+    flushed; after an error nothing is left and an older file of that name is untouched.
+
+    Raises:
+        WriteError: the folder is missing or not writable, or the disk is full.
+    """
+    target = os.fspath(path)
+    folder, name = os.path.split(os.path.abspath(target))
+    temporary = os.path.join(folder, f".{name[:200]}.{os.getpid()}.part")
+    if os.path.isdir(target):
+        raise WriteError("is a directory", expected="a file name to write to", where=target)
+    try:
+        mode = os.stat(target).st_mode & 0o7777 if os.path.exists(target) else 0o666
+        fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+    except FileNotFoundError:
+        raise WriteError(f"no such folder: {folder}", remedy="make it first", where=target) from None
+    except OSError as error:
+        raise WriteError(f"cannot be written: {error.strerror}", where=target) from None
+    done = False
+    try:
+        yield fd
+        os.fsync(fd)
+        os.close(fd)
+        fd = -1
+        os.replace(temporary, target)
+        done = True
+        _flush_folder(folder)
+    except OSError as error:
+        raise WriteError(f"cannot be written: {error.strerror}", where=target) from None
+    finally:
+        if fd >= 0:
+            os.close(fd)
+        if not done:
+            with suppress(OSError):
+                os.unlink(temporary)
+
+
+def _flush_folder(folder: str) -> None:
+    """Make a rename durable. Some file systems cannot do this for folders; the file itself is safe."""
+    with suppress(OSError):
+        fd = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)

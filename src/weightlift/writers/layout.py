@@ -1,0 +1,208 @@
+"""Where each tensor goes in a safetensors file, before a byte is read: ties, views, order, header.
+
+safetensors cannot alias. A tensor that two names share is written once; the other name is recorded
+as safetensors' own `save_model` does it (`__metadata__`: removed name -> kept name). A view inside
+another tensor is recorded beside it under our own key, with everything else the format has no word for.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..dtypes import DTYPES, DType
+from ..errors import LimitError, TensorError, UnsupportedError
+from ..limits import DEFAULT_LIMITS
+from ..tensors import Tensor
+from .values import describe
+
+OUR_KEY = "weightlift"
+VERSION = 1
+RESERVED = (OUR_KEY, "format")
+
+# Types without a code of their own are written as another of the same bits; the record says which.
+_WRITTEN_AS = {
+    "complex128": ("float64", 2), "complex32": ("float16", 2), "bits8": ("uint8", 1), "bits16": ("uint16", 1),
+    "bits1x8": ("uint8", 1), "bits2x4": ("uint8", 1), "bits4x2": ("uint8", 1), "qint8": ("int8", 1),
+    "quint8": ("uint8", 1), "qint32": ("int32", 1),
+}  # fmt: skip
+
+
+@dataclass(slots=True)
+class Record:
+    """What goes under our key of `__metadata__`: what is needed to give back exactly what came in."""
+
+    places: dict[str, int] = field(default_factory=dict)
+    """Names that have no entry of their own -> their place among all names."""
+    views: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Name -> {of, offset, shape, stride, dtype}: a view inside another tensor, in elements."""
+    values: dict[str, Any] = field(default_factory=dict)
+    """Name -> skeleton of what is not a plain tensor."""
+    dtypes: dict[str, Any] = field(default_factory=dict)
+    """Name -> {dtype, shape}, where safetensors has no code for the element type."""
+    versions: Any = None
+    """The `_metadata` of the state dict: module path -> {"version": n}."""
+
+    def to_json(self) -> str:
+        """Return the JSON text, or "" when there is nothing to record."""
+        filled = {name: value for name in self.__slots__ if (value := getattr(self, name))}
+        return json.dumps({"version": VERSION, **filled}, separators=(",", ":")) if filled else ""
+
+
+@dataclass(slots=True)
+class Layout:
+    """The plan of one output: tensors in the order of their bytes, header bytes, what was tied."""
+
+    tensors: list[tuple[str, Tensor]]
+    header: bytes
+    nbytes: int
+    ties: dict[str, str]
+    unshared: list[str]
+    """Names that overlapped another tensor in part and are written as their own copy."""
+
+
+def plan_layout(entries: Mapping[str, Any], versions: Any = None, metadata: Mapping[str, str] | None = None) -> Layout:
+    """Return where everything goes. Reads nothing.
+
+    Raises:
+        TensorError: a tensor without data, or that does not fit its storage.
+        UnsupportedError: a value that cannot be written.
+    """
+    record = Record(versions=versions)
+    plain: dict[str, Tensor] = {}
+    for place, (key, value) in enumerate(entries.items()):
+        if isinstance(value, Tensor):
+            if plain.setdefault(key, value) is not value:
+                raise UnsupportedError(f"two tensors would be called {key!r}", remedy="rename one of them")
+        else:
+            record.values[key] = describe(key, value, plain)
+            record.places[key] = place
+    for key, tensor in plain.items():
+        _check_writable(key, tensor)
+    owned, ties, unshared = _without_aliases(plain, record)
+    places = {key: i for i, key in enumerate(entries)}
+    record.places |= {key: places[key] for key in (*ties, *record.views) if key in places}
+    header, ordered, nbytes = _header(owned, ties, record, metadata or {})
+    return Layout(ordered, header, nbytes, ties, unshared)
+
+
+def _check_writable(key: str, tensor: Tensor) -> None:
+    try:
+        tensor.check()
+        if tensor.absent:
+            raise TensorError(f"has no data ({tensor.absent})", remedy="leave it out with --drop")
+        budget = DEFAULT_LIMITS.expanded_bytes
+        if tensor.nbytes > max(tensor.storage.nbytes, budget):
+            raise LimitError(
+                f"{tensor.nbytes} bytes would be written for a view of {tensor.storage.nbytes} bytes",
+                expected=f"at most {budget}",
+            )
+    except (TensorError, LimitError) as error:
+        raise error.at(repr(key))
+
+
+def _without_aliases(
+    plain: dict[str, Tensor], record: Record
+) -> tuple[dict[str, Tensor], dict[str, str], list[str]]:
+    """Return what is written, what is tied to it, and what had to be copied out of a shared storage."""
+    first: dict[tuple[object, ...], str] = {}
+    owned: dict[str, Tensor] = {}
+    ties: dict[str, str] = {}
+    by_storage: dict[int, list[str]] = {}
+    for key, tensor in plain.items():
+        kept = first.setdefault(tensor.view, key) if tensor.numel else key
+        if kept != key and key not in RESERVED:
+            ties[key] = kept
+        else:
+            owned[key] = tensor
+            if tensor.numel:
+                by_storage.setdefault(id(tensor.storage), []).append(key)
+    unshared: list[str] = []
+    for keys in by_storage.values():
+        if len(keys) > 1:
+            _settle_overlaps(keys, owned, record, unshared)
+    return owned, ties, unshared
+
+
+def _settle_overlaps(keys: list[str], owned: dict[str, Tensor], record: Record, unshared: list[str]) -> None:
+    """Among tensors of one storage, turn those that lie inside another one into views of it."""
+    by_start = sorted(keys, key=lambda key: (owned[key].extent[0], -owned[key].extent[1]))
+    owner, end = by_start[0], -1
+    for key in by_start:
+        tensor = owned[key]
+        start, stop = tensor.extent
+        if start >= end:
+            owner, end = key, stop
+            continue
+        whole = owned[owner]
+        inside = stop <= whole.extent[1] and whole.is_contiguous and whole.dtype is tensor.dtype
+        if inside and (whole.conj, whole.neg) == (tensor.conj, tensor.neg) and tensor.dtype.bits >= 8:
+            record.views[key] = {
+                "of": owner,
+                "offset": tensor.offset - whole.offset,
+                "shape": list(tensor.shape),
+                "stride": list(tensor.stride),
+            }
+            del owned[key]
+        else:
+            unshared.append(key)
+            if stop > end:
+                owner, end = key, stop
+
+
+def _header(
+    owned: dict[str, Tensor], ties: dict[str, str], record: Record, metadata: Mapping[str, str]
+) -> tuple[bytes, list[tuple[str, Tensor]], int]:
+    """Return the header with its length, and the tensors in the order of their bytes."""
+    forms = {key: _written_form(key, tensor, record) for key, tensor in owned.items()}
+    order = list(owned)
+    if not _is_aligned([(owned[key].nbytes, forms[key][0].itemsize) for key in order]):
+        order.sort(key=lambda key: -forms[key][0].itemsize)
+    begins, at = {}, 0
+    for key in order:
+        begins[key] = at
+        at += owned[key].nbytes
+    about = {**metadata, **ties, "format": "pt"}
+    if text := record.to_json():
+        about[OUR_KEY] = text
+    tree: dict[str, Any] = {"__metadata__": about}
+    for key in owned:
+        dtype, shape = forms[key]
+        begin = begins[key]
+        tree[key] = {"dtype": dtype.safetensors, "shape": shape, "data_offsets": [begin, begin + owned[key].nbytes]}
+    try:
+        text_bytes = json.dumps(tree, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise UnsupportedError("a name holds a lone surrogate, which UTF-8 has no bytes for") from None
+    text_bytes += b" " * (-len(text_bytes) % 8)
+    if len(text_bytes) > DEFAULT_LIMITS.header_bytes:
+        raise LimitError(f"a header of {len(text_bytes)} bytes", expected="at most 100 MiB, the limit of safetensors")
+    return len(text_bytes).to_bytes(8, "little") + text_bytes, [(key, owned[key]) for key in order], at
+
+
+def _written_form(key: str, tensor: Tensor, record: Record) -> tuple[DType, list[int]]:
+    """Return the element type and shape that the header names for a tensor."""
+    if key == "__metadata__":
+        raise UnsupportedError("a tensor is called '__metadata__', which safetensors keeps for itself")
+    dtype, shape = tensor.dtype, list(tensor.shape)
+    if dtype.safetensors:
+        return dtype, shape
+    if dtype.name == "float4_e2m1fn_x2" and shape:  # safetensors counts the halves
+        return DTYPES["float4_e2m1fn"], [*shape[:-1], 2 * shape[-1]]
+    record.dtypes[key] = {"dtype": dtype.name, "shape": shape}
+    name, per_element = _WRITTEN_AS.get(dtype.name, ("", 0))
+    if not name:  # packed elements and types nobody else reads: their bytes
+        return DTYPES["uint8"], [tensor.nbytes]
+    return DTYPES[name], [*shape, per_element] if per_element > 1 else shape
+
+
+def _is_aligned(sizes: list[tuple[int, int]]) -> bool:
+    """Whether every tensor begins at a multiple of its element size when written in this order."""
+    at = 0
+    for nbytes, itemsize in sizes:
+        if at % itemsize:
+            return False
+        at += nbytes
+    return True

@@ -1,0 +1,72 @@
+"""Named tensors into a safetensors file, streamed: memory stays small however big the file is.
+
+Format: https://github.com/huggingface/safetensors#format (8 bytes header length, JSON, bytes).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import MalformedError, WeightliftError
+from ..tensors import Tensor
+from ..tensors.pack import is_verbatim, packed_chunks
+from .atomic import atomic_file
+from .copying import append_chunks, append_range, write_all
+from .layout import plan_layout
+
+Progress = Callable[[int, int], None]
+"""Called with (bytes written, bytes in all)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Written:
+    """What was written: names that have bytes, ties (name -> kept name), names copied out of a share."""
+
+    path: str
+    tensors: int
+    nbytes: int
+    ties: Mapping[str, str]
+    unshared: tuple[str, ...]
+
+
+def write_safetensors(
+    path: str | os.PathLike[str],
+    entries: Mapping[str, Any],
+    *,
+    versions: Any = None,
+    metadata: Mapping[str, str] | None = None,
+    progress: Progress | None = None,
+) -> Written:
+    """Write tensors by name; everything is checked before the first byte, and all of it is there or none.
+
+    Raises:
+        TensorError, UnsupportedError: an entry that cannot be written, by its name.
+        WriteError: the output cannot be written.
+    """
+    layout = plan_layout(entries, versions, metadata)
+    with atomic_file(path) as fd:
+        write_all(fd, layout.header)
+        done = 0
+        for key, tensor in layout.tensors:
+            try:
+                append_tensor(fd, tensor)
+            except WeightliftError as error:
+                raise error.at(repr(key))
+            done += tensor.nbytes
+            if progress:
+                progress(done, layout.nbytes)
+    return Written(os.fspath(path), len(layout.tensors), layout.nbytes, layout.ties, tuple(layout.unshared))
+
+
+def append_tensor(fd: int, tensor: Tensor) -> None:
+    """Append a tensor's elements at the descriptor's position."""
+    if not tensor.numel:
+        return
+    if is_verbatim(tensor):
+        start, end = tensor.extent
+        append_range(fd, tensor.storage.source(), start, end - start)
+    elif (written := append_chunks(fd, packed_chunks(tensor))) != tensor.nbytes:
+        raise MalformedError(f"{written} bytes came", expected=f"{tensor.nbytes}")

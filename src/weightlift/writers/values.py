@@ -1,0 +1,109 @@
+"""What safetensors has no word for, as JSON beside it: composite tensors, tuples, dtypes, numbers.
+
+`describe` turns a value into a JSON skeleton and the plain tensors it refers to by key; `restore` is
+its inverse. Nothing is ever imported by name when reading one back.
+"""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..dtypes import DTYPES
+from ..errors import MalformedError, UnsupportedError
+from ..pickles import Dict, Global
+from ..tensors import Composite, Tensor
+
+JSON = Any
+_PLAIN = (bool, int, str, type(None))
+
+
+def describe(key: str, value: Any, tensors: dict[str, Tensor]) -> JSON:
+    """Return the skeleton of a value; plain tensors in it are put into `tensors` under `key.…`.
+
+    Raises:
+        UnsupportedError: a value that is neither tensors nor plain data.
+    """
+    if isinstance(value, Tensor):
+        if key in tensors and tensors[key] is not value:
+            raise UnsupportedError(f"two tensors would be called {key!r}", remedy="rename one of them")
+        tensors[key] = value
+        return {"tensor": key}
+    if isinstance(value, Composite):
+        return {
+            "composite": value.layout,
+            "dtype": value.dtype.name if value.dtype else None,
+            "shape": list(value.shape),
+            "class": value.class_name,
+            "parts": {name: describe(f"{key}.{name}", part, tensors)["tensor"] for name, part in value.parts.items()},
+            "attributes": {
+                name: describe(f"{key}.{name}", item, tensors)
+                for name, item in value.attributes.items()
+                if is_describable(item)
+            },
+        }
+    if isinstance(value, float):
+        return {"float": value.hex()}
+    if isinstance(value, _PLAIN):
+        return {"value": value}
+    if isinstance(value, Global) and value.module == "torch":
+        return {"torch": value.name}
+    if isinstance(value, bytes | bytearray):
+        return {"bytes": base64.b64encode(bytes(value)).decode("ascii")}
+    if isinstance(value, tuple | list):
+        kind = "tuple" if isinstance(value, tuple) else "list"
+        return {kind: [describe(f"{key}.{i}", item, tensors) for i, item in enumerate(value)]}
+    if isinstance(value, dict):
+        pairs = [[describe(f"{key}.key", k, {}), describe(f"{key}.{k}", item, tensors)] for k, item in value.items()]
+        return {"dict": pairs}
+    raise UnsupportedError(
+        f"{key!r} is {value!r:.80}, which is neither a tensor nor plain data", remedy="leave it out with --drop"
+    )
+
+
+def is_describable(value: Any) -> bool:
+    """Whether a value is data that a skeleton can hold."""
+    if isinstance(value, Tensor | Composite | float | bytes | bytearray | _PLAIN):
+        return True
+    if isinstance(value, Global):
+        return value.module == "torch"
+    if isinstance(value, tuple | list):
+        return all(map(is_describable, value))
+    return isinstance(value, dict) and all(is_describable(k) and is_describable(v) for k, v in value.items())
+
+
+def restore(skeleton: JSON, tensor: Callable[[str], Tensor]) -> Any:
+    """Return the value of a skeleton; `tensor` gives the plain tensors by key.
+
+    Raises:
+        MalformedError: no skeleton that `describe` writes.
+    """
+    if not isinstance(skeleton, Mapping) or not skeleton:
+        raise MalformedError(f"{skeleton!r:.60} describes no value", expected="what weightlift writes")
+    kind, content = next(iter(skeleton.items()))
+    try:
+        if kind == "tensor":
+            return tensor(content)
+        if kind == "composite":
+            parts = {name: tensor(key) for name, key in skeleton["parts"].items()}
+            more = {name: restore(item, tensor) for name, item in skeleton["attributes"].items()}
+            dtype = DTYPES[skeleton["dtype"]] if skeleton["dtype"] else None
+            shape = tuple(int(n) for n in skeleton["shape"])
+            return Composite(str(content), dtype, shape, parts, more, class_name=str(skeleton["class"]))
+        if kind == "float":
+            return float.fromhex(content)
+        if kind == "value" and isinstance(content, _PLAIN):
+            return content
+        if kind == "torch":
+            return Global("torch", str(content))
+        if kind == "bytes":
+            return base64.b64decode(content)
+        if kind in ("tuple", "list"):
+            items = [restore(item, tensor) for item in content]
+            return tuple(items) if kind == "tuple" else items
+        if kind == "dict":
+            return Dict("dict", [(restore(k, tensor), restore(v, tensor)) for k, v in content])
+    except (TypeError, ValueError, KeyError, AttributeError, RecursionError):
+        pass
+    raise MalformedError(f"{skeleton!r:.60} describes no value", expected="what weightlift writes")
