@@ -110,4 +110,3 @@ class Checkpoint:
     def __repr__(self) -> str:
         names = ", ".join(repr(name) for name in self.state_dicts)
         return f"<Checkpoint {self.source.name!r} ({self.format}): state dicts {names or 'none'}>"
-

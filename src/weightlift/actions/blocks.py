@@ -29,7 +29,7 @@ def compress(names: Iterable[tuple[str, object]]) -> list[Row]:
     >>> [row.template for row in compress((f"h.{i}.w", None) for i in range(12))]
     ['h.{0..11}.w']
     """
-    groups: dict[tuple[object, ...], list[_Member]] = {}
+    groups: dict[tuple[tuple[str, ...], tuple[int, ...], object], list[_Member]] = {}
     for position, (name, value) in enumerate(names):
         parts = name.split(".")
         spots = tuple(i for i, part in enumerate(parts) if _is_number(part))
@@ -37,9 +37,9 @@ def compress(names: Iterable[tuple[str, object]]) -> list[Row]:
         template = tuple("" if i in spots else part for i, part in enumerate(parts))
         groups.setdefault((template, spots, value), []).append((numbers, position, name))
     rows = []
-    for (_, spots, value), members in groups.items():  # type: ignore[misc]
+    for (_, spots, value), members in groups.items():
         for grid, first in _grids(members):
-            rows.append((first[1], Row(_spell(first[2], spots, grid), value, _size(grid), first[2])))  # type: ignore[arg-type]
+            rows.append((first[1], Row(_spell(first[2], spots, grid), value, _size(grid), first[2])))
     return [row for _, row in sorted(rows, key=lambda item: item[0])]
 
 

@@ -50,9 +50,7 @@ def extract(
     return Extraction(os.fspath(path), state_dict, written, _findings(checkpoint, state_dict, written, name))
 
 
-def _findings(
-    checkpoint: Checkpoint, state_dict: StateDict, written: Written, name: str | None
-) -> tuple[Finding, ...]:
+def _findings(checkpoint: Checkpoint, state_dict: StateDict, written: Written, name: str | None) -> tuple[Finding, ...]:
     """What belongs to this state dict, and which others were left."""
     out = [f for f in checkpoint.findings if f.where == state_dict.name or f.code not in ("class-code", "chosen")]
     if name is not None:

@@ -121,9 +121,7 @@ def describe(checkpoint: Checkpoint, path: str) -> Inspection:
 
 def _entry(key: str, value: Any, tied_to: str = "") -> Entry:
     if isinstance(value, Tensor):
-        return Entry(
-            key, value.dtype.name, value.shape, value.nbytes, value.role, tied_to=tied_to, absent=value.absent
-        )
+        return Entry(key, value.dtype.name, value.shape, value.nbytes, value.role, tied_to=tied_to, absent=value.absent)
     if isinstance(value, Composite):
         dtype = value.dtype.name if value.dtype else value.class_name
         layout = value.layout

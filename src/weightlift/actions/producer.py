@@ -74,7 +74,9 @@ LIBRARIES: tuple[Recognise, ...] = (
     lambda root, modules, c: "YOLO (Ultralytics)" if _imports(modules, "ultralytics", "models.yolo") else "",
     lambda root, modules, c: "detectron2" if _has(root, "model", "__author__") else "",
     lambda root, modules, c: "Megatron-LM" if _has(root, "checkpoint_version", "model", "args") else "",
-    lambda root, modules, c: "NVIDIA NeMo" if c.format == "archive" and "model_config.yaml" in c.details["other_members"] else "",
+    lambda root, modules, c: (
+        "NVIDIA NeMo" if c.format == "archive" and "model_config.yaml" in c.details["other_members"] else ""
+    ),
     lambda root, modules, c: "SpeechBrain" if _imports(modules, "speechbrain") else "",
     lambda root, modules, c: "e3nn" if _imports(modules, "e3nn") else "",
     lambda root, modules, c: "AgileRL" if "agilerl_version" in root else "",

@@ -103,7 +103,11 @@ class ZipArchive:
                 raise UnsupportedError("a zip that is split over several disks", remedy="join it first")
         located = self._end_record64(end_at)  # torch writes one always, however small the archive
         if located is not None:
-            for short, full, most in ((count, located[0], _FULL16), (size, located[1], _FULL32), (offset, located[2], _FULL32)):
+            for short, full, most in (
+                (count, located[0], _FULL16),
+                (size, located[1], _FULL32),
+                (offset, located[2], _FULL32),
+            ):
                 if short not in (full, most):
                     raise ContainerError(f"the zip's two end records say {short} and {full}", expected="one answer")
             count, size, offset, end_at = located
@@ -131,7 +135,9 @@ class ZipArchive:
         unpack, size = _CENTRAL.unpack_from, _CENTRAL.size
         for _ in range(count):
             if at + size > len(directory) or directory[at : at + 4] != b"PK\1\2":
-                raise ContainerError(f"the zip directory breaks off after {len(self.members)} members", expected=f"{count}")
+                raise ContainerError(
+                    f"the zip directory breaks off after {len(self.members)} members", expected=f"{count}"
+                )
             (_, _, _, flags, method, _, _, crc, packed, nbytes, n_name, n_extra, n_comment, _, _, _, header) = unpack(
                 directory, at
             )
@@ -144,7 +150,9 @@ class ZipArchive:
             name = raw_name.decode("utf-8" if flags & _UTF8 else "cp437", "backslashreplace")
             if name in self.members:
                 raise ContainerError(
-                    f"two members are called {name!r}", expected="each name once", remedy="readers would differ; repack it"
+                    f"two members are called {name!r}",
+                    expected="each name once",
+                    remedy="readers would differ; repack it",
                 )
             if header + _LOCAL.size + packed > directory_at:
                 raise ContainerError(f"{name!r} is said to reach past the zip directory", expected="a complete archive")
@@ -168,7 +176,7 @@ class ZipArchive:
             raise ContainerError(f"{name!r} is compressed differently in its local header and in the directory")
         if method == STORED and member.nbytes != member.compressed_nbytes:
             raise ContainerError(f"{name!r} is stored as {member.compressed_nbytes} bytes", expected=f"{member.nbytes}")
-        return member.header_offset + _LOCAL.size + n_name + n_extra
+        return member.header_offset + _LOCAL.size + int(n_name) + int(n_extra)
 
 
 class _Stored(Source):

@@ -9,7 +9,15 @@ from ..actions.inspect import Entry, Inspection, Safety, Summary
 from ..errors import printable
 from ..findings import Finding
 
-_SHORT = (("bfloat", "bf"), ("float", "f"), ("quint", "qu"), ("qint", "qi"), ("uint", "u"), ("int", "i"), ("complex", "c"))
+_SHORT = (
+    ("bfloat", "bf"),
+    ("float", "f"),
+    ("quint", "qu"),
+    ("qint", "qi"),
+    ("uint", "u"),
+    ("int", "i"),
+    ("complex", "c"),
+)
 _MOST_STATE_DICTS = 12
 _MOST_NAMES = 6
 
@@ -66,7 +74,9 @@ def _summary(summary: Summary, width: int, *, every_tensor: bool) -> Iterable[st
     if every_tensor:
         rows = [_columns(entry.key, entry, 1) for entry in summary.entries]
     else:
-        grouped = compress((entry.key, (entry.dtype, entry.shape, entry.layout, entry.absent)) for entry in summary.entries)
+        grouped = compress(
+            (entry.key, (entry.dtype, entry.shape, entry.layout, entry.absent)) for entry in summary.entries
+        )
         by_key = {entry.key: entry for entry in summary.entries}
         rows = [_columns(row.template, by_key[row.first], row.count) for row in grouped]
     yield from _table(rows, width)

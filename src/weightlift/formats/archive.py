@@ -65,7 +65,9 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
             continue
         tree[name] = member.tree
         found |= member.globals
-        findings += [Finding(f.code, f.severity, f"{name}/{f.where}".rstrip("/"), f.message) for f in member.own_findings]
+        findings += [
+            Finding(f.code, f.severity, f"{name}/{f.where}".rstrip("/"), f.message) for f in member.own_findings
+        ]
         readers[id(member.tree)] = member.module_reader
     if not tree and findings:
         raise MalformedError(f"an archive without a readable checkpoint: {findings[0].message}")

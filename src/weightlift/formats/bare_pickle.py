@@ -43,9 +43,7 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
         blobs += 1
         return _nested_storage(data, opening, blobs)
 
-    pickle = read_pickle(
-        probe.source, rebuild=rebuilders(storage_from_bytes=storage_from_bytes), limits=opening.limits
-    )
+    pickle = read_pickle(probe.source, rebuild=rebuilders(storage_from_bytes=storage_from_bytes), limits=opening.limits)
     findings = []
     if pickle.end != probe.source.size:
         left = probe.source.size - pickle.end

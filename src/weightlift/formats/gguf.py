@@ -145,7 +145,9 @@ def _tensors(
             label, elements, nbytes = _BLOCKS[kind]
             packed[name] = label
             blocks = _tensor(source, base + offset, DTYPES["uint8"], _blocks(name, shape, elements, nbytes))
-            tree[name] = Composite("ggml_blocks", None, shape, {"blocks": blocks}, {"ggml_type": label}, class_name=label)
+            tree[name] = Composite(
+                "ggml_blocks", None, shape, {"blocks": blocks}, {"ggml_type": label}, class_name=label
+            )
             continue
         else:
             raise ContainerError(f"{name!r} is of ggml type {kind}", expected="a type of this format's version")

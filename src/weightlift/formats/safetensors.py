@@ -36,9 +36,7 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
     versions = metadata.pop(OUR_KEY, {}).get("versions") if isinstance(metadata.get(OUR_KEY), dict) else None
     if isinstance(versions, dict):
         tree.build({"_metadata": versions})
-    return Checkpoint(
-        tree, format="safetensors", source=source, details={"metadata": metadata}, limits=opening.limits
-    )
+    return Checkpoint(tree, format="safetensors", source=source, details={"metadata": metadata}, limits=opening.limits)
 
 
 def read_entries(source: Source, opening: Opening) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -66,7 +64,9 @@ def _header(source: Source, longest: int) -> tuple[dict[str, Any], int]:
         raise LimitError(f"a header of {nbytes} bytes", expected=f"at most {longest}")
     if 8 + nbytes > source.size:
         raise TruncatedError(
-            f"a header of {nbytes} bytes in a file of {source.size}", expected="a complete file", remedy="fetch it again"
+            f"a header of {nbytes} bytes in a file of {source.size}",
+            expected="a complete file",
+            remedy="fetch it again",
         )
     try:
         header = json.loads(source.read_at(8, nbytes).decode("utf-8"), object_pairs_hook=_unique)
@@ -136,9 +136,7 @@ def _our_record(metadata: dict[str, Any]) -> dict[str, Any]:
     return record
 
 
-def _with_recorded(
-    entries: dict[str, Any], metadata: dict[str, Any], record: dict[str, Any]
-) -> dict[str, Any]:
+def _with_recorded(entries: dict[str, Any], metadata: dict[str, Any], record: dict[str, Any]) -> dict[str, Any]:
     """Put back types, views, ties and values, in the order that the names had."""
     try:
         for key, about in record.get("dtypes", {}).items():
@@ -165,7 +163,9 @@ def _with_recorded(
             names.insert(places[key], key)
         entries = {name: entries[name] for name in names}
     except (KeyError, TypeError, AttributeError, ValueError):
-        raise MalformedError(f"metadata {OUR_KEY!r} does not fit the tensors", expected="what weightlift writes") from None
+        raise MalformedError(
+            f"metadata {OUR_KEY!r} does not fit the tensors", expected="what weightlift writes"
+        ) from None
     return entries
 
 

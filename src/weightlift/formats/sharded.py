@@ -21,7 +21,9 @@ _WHITESPACE = b" \t\r\n\xef\xbb\xbf"
 
 
 def _recognises(probe: Probe) -> bool:
-    return probe.head.lstrip(_WHITESPACE)[:1] == b"{" and b'"weight_map"' in _whole(probe.source, probe.limits.header_bytes)
+    return probe.head.lstrip(_WHITESPACE)[:1] == b"{" and b'"weight_map"' in _whole(
+        probe.source, probe.limits.header_bytes
+    )
 
 
 def _whole(source: Source, longest: int) -> bytes:
@@ -55,7 +57,9 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
             missing.append(f"{key!r} in {name!r}")
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
-        raise ContainerError(f"the index lists {', '.join(missing[:3])}{more}, which is not there", expected="whole shards")
+        raise ContainerError(
+            f"the index lists {', '.join(missing[:3])}{more}, which is not there", expected="whole shards"
+        )
     unlisted = [key for shard in shards.values() for key in shard if key not in tree]
     findings = []
     if unlisted:

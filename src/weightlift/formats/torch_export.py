@@ -50,7 +50,9 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
     findings = []
     if "constants" in found:
         count = len(found["constants"])
-        findings.append(Finding("constants", "note", "constants", f"{count} constants of the program, not of the module"))
+        findings.append(
+            Finding("constants", "note", "constants", f"{count} constants of the program, not of the module")
+        )
     return Checkpoint(
         tree,
         format="torch-export",

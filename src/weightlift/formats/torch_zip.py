@@ -6,7 +6,6 @@ Follows torch/serialization.py `_save` and `_load`. The prefix can be anything; 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 from ..checkpoint import Checkpoint
@@ -14,7 +13,8 @@ from ..containers import ZipArchive
 from ..dtypes import BY_STORAGE_CLASS
 from ..errors import ContainerError, PickleError
 from ..findings import Finding
-from ..pickles import Global, read_pickle
+from ..pickles import Global, Pickle, read_pickle
+from ..pickles.machine import Rebuild
 from ..tensors import Storage, rebuilders
 from ..tensors.rebuild import TypedStorage
 from .base import Format, Opening, Probe
@@ -89,8 +89,8 @@ def storage_id(identifier: Any) -> tuple[Any, str, str, int]:
 
 
 def read_torch_pickle(
-    archive: ZipArchive, name: str, opening: Opening, loader: StorageLoader, **more: Callable[..., Any]
-) -> Any:
+    archive: ZipArchive, name: str, opening: Opening, loader: StorageLoader, **more: Rebuild
+) -> Pickle:
     """Return the `Pickle` of one member, its tensors lazy."""
     return read_pickle(archive.open(name), rebuild=rebuilders(**more), persistent=loader, limits=opening.limits)
 
@@ -111,7 +111,10 @@ def byteorder(archive: ZipArchive, prefix: str) -> str:
 def archive_facts(archive: ZipArchive, prefix: str) -> dict[str, Any]:
     """Return what the small members of a torch archive say about it."""
     facts: dict[str, Any] = {"prefix": prefix.removesuffix("/"), "byteorder": byteorder(archive, prefix)}
-    for key, names in {"version": ("version", ".data/version"), "serialization_id": (".data/serialization_id",)}.items():
+    for key, names in {
+        "version": ("version", ".data/version"),
+        "serialization_id": (".data/serialization_id",),
+    }.items():
         for name in names:
             if f"{prefix}{name}" in archive and archive.members[f"{prefix}{name}"].nbytes < 100:
                 facts[key] = archive.read(f"{prefix}{name}").decode("ascii", "replace").strip()

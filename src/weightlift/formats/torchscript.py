@@ -16,6 +16,7 @@ from ..errors import LimitError
 from ..findings import Finding
 from ..limits import Limits
 from ..pickles import Global, Object
+from ..pickles.machine import Rebuild
 from ..state_dict import StateDict
 from ..tensors import Composite, Tensor
 from .base import Format, Opening, Probe
@@ -136,7 +137,7 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
     data = StorageLoader(archive, f"{prefix}data/")
     constants = StorageLoader(archive, f"{prefix}constants/")
     data.little_endian = constants.little_endian = facts["byteorder"] == "little"
-    more = {"type_tag": _type_tag, "typed_list": _typed_list}
+    more: dict[str, Rebuild] = {"type_tag": _type_tag, "typed_list": _typed_list}
     held = read_torch_pickle(archive, f"{prefix}constants.pkl", opening, constants, **more)
     known = held.value if isinstance(held.value, tuple | list) else ()
 
@@ -149,7 +150,9 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
     if isinstance(known, tuple | list) and any(isinstance(item, Tensor) for item in known):
         count = sum(isinstance(item, Tensor) for item in known)
         findings.append(
-            Finding("constants", "note", "constants", f"{count} constant tensors belong to the code, not the state dict")
+            Finding(
+                "constants", "note", "constants", f"{count} constant tensors belong to the code, not the state dict"
+            )
         )
     return Checkpoint(
         pickle.value,

@@ -32,8 +32,7 @@ def module_attributes(value: Any) -> dict[Any, Any] | None:
         return None
     if value.is_call and value.fn in _FX_CALLS:
         position = 1 if isinstance(value.fn, Global) and value.fn.name == "reduce_deploy_graph_module" else 0
-        attributes = next((a for a in value.args[position:] if isinstance(a, dict)), {})
-        attributes = attributes.attributes if hasattr(attributes, "attributes") and not attributes else attributes
+        attributes: dict[Any, Any] = next((a for a in value.args[position:] if isinstance(a, dict)), {})
     else:
         attributes = value.attributes
     found = attributes.get("_parameters"), attributes.get("_modules")

@@ -98,7 +98,18 @@ _SAFE_WITHOUT_REBUILD: set[tuple[str, str]] = {
 # module -> the names in it that run or load code; "*" for the whole module and what is under it
 _DANGEROUS: dict[str, tuple[str, ...]] = {
     **{
-        module: ("eval", "exec", "execfile", "compile", "__import__", "open", "getattr", "setattr", "delattr", "globals")
+        module: (
+            "eval",
+            "exec",
+            "execfile",
+            "compile",
+            "__import__",
+            "open",
+            "getattr",
+            "setattr",
+            "delattr",
+            "globals",
+        )
         + ("vars", "locals", "breakpoint", "input", "apply", "memoryview", "help", "exit", "quit", "map", "filter")
         for module in _PY
     },
@@ -107,11 +118,17 @@ _DANGEROUS: dict[str, tuple[str, ...]] = {
     ),
     **dict.fromkeys(("runpy", "code", "codeop", "pdb", "bdb", "timeit", "profile", "cProfile", "trace"), ("*",)),
     **dict.fromkeys(("webbrowser", "antigravity", "pip", "ensurepip", "venv", "idlelib", "doctest"), ("*",)),
-    **dict.fromkeys(("urllib", "http", "httplib", "requests", "aiohttp", "ftplib", "smtplib", "ssl", "asyncio"), ("*",)),
-    **dict.fromkeys(("multiprocessing", "threading", "signal", "commands", "popen2", "pydoc", "imp", "zipimport"), ("*",)),
+    **dict.fromkeys(
+        ("urllib", "http", "httplib", "requests", "aiohttp", "ftplib", "smtplib", "ssl", "asyncio"), ("*",)
+    ),
+    **dict.fromkeys(
+        ("multiprocessing", "threading", "signal", "commands", "popen2", "pydoc", "imp", "zipimport"), ("*",)
+    ),
     **dict.fromkeys(("pickle", "_pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"), ("*",)),
     **dict.fromkeys(("tempfile", "glob", "fileinput", "linecache", "pkgutil", "sqlite3", "logging.config"), ("*",)),
-    **dict.fromkeys(("numpy.f2py", "numpy.testing", "numpy.distutils", "torch.hub", "torch.jit", "torch._inductor"), ("*",)),
+    **dict.fromkeys(
+        ("numpy.f2py", "numpy.testing", "numpy.distutils", "torch.hub", "torch.jit", "torch._inductor"), ("*",)
+    ),
     "operator": ("attrgetter", "itemgetter", "methodcaller"),
     "_operator": ("attrgetter", "itemgetter", "methodcaller"),
     "copyreg": ("add_extension", "pickle", "constructor"),

@@ -295,7 +295,7 @@ def _string(m: _Machine) -> None:
     import codecs
 
     try:
-        m.stack.append(_python2_text(codecs.escape_decode(line[1:-1])[0]))  # type: ignore[attr-defined]
+        m.stack.append(_python2_text(codecs.escape_decode(line[1:-1])[0]))
     except ValueError:
         raise PickleError("a STRING with a broken escape") from None
 

@@ -58,6 +58,9 @@ class Window(Source):
 
     __slots__ = ("_base", "_parent")
 
+    _parent: Source
+    _base: int
+
     def __init__(self, parent: Source, offset: int, nbytes: int, name: str) -> None:
         if isinstance(parent, Window):
             parent, offset = parent._parent, parent._base + offset

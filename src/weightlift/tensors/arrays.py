@@ -136,7 +136,6 @@ def _numpy_scalar(dtype: Any, data: Any = b"") -> Any:
     return Struct(order + _SCALAR[kind.name]).unpack(raw)[0]
 
 
-
 ARRAY_VALUES: dict[str, Rebuild] = {
     "array": _array,
     "array_from_buffer": _array_from_buffer,

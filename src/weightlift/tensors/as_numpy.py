@@ -40,4 +40,5 @@ def _numpy_dtype(tensor: Tensor) -> numpy.dtype[Any]:
         raise MissingDependencyError(
             f"numpy alone has no {tensor.dtype}", remedy="pip install ml_dtypes, or take .torch()"
         ) from None
-    return np.dtype(getattr(ml_dtypes, name))
+    found: numpy.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
+    return found

@@ -112,9 +112,7 @@ class _Loader:
             first, second, values = got.values()
             return torch.sparse_compressed_tensor(first, second, values, tensor.shape, layout=getattr(torch, layout))
         if layout == "nested":
-            return torch._nested_view_from_buffer(
-                got["values"], got["sizes"], got["strides"], got["storage_offsets"]
-            )
+            return torch._nested_view_from_buffer(got["values"], got["sizes"], got["strides"], got["storage_offsets"])
         if layout == "jagged":
             return torch.nested.nested_tensor_from_jagged(got["values"], got["offsets"], got.get("lengths"))
         if layout == "quantized":
@@ -143,9 +141,7 @@ class _Loader:
             made = torch._empty_per_channel_affine_quantized(
                 tensor.shape, scales=scales, zero_points=zeros, axis=more["axis"], dtype=dtype
             )
-        storage = torch.storage.TypedStorage(
-            wrap_storage=integers.untyped_storage(), dtype=dtype, _internal=True
-        )
+        storage = torch.storage.TypedStorage(wrap_storage=integers.untyped_storage(), dtype=dtype, _internal=True)
         made.set_(storage, integers.storage_offset(), integers.shape, integers.stride())
         return made
 

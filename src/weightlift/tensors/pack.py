@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product as indices
+from typing import Literal
 
 from ..errors import UnsupportedError
 from ..limits import DEFAULT_LIMITS, MIB, Limits
@@ -17,7 +18,7 @@ from .lazy import Tensor, product, rows_first
 _CHUNK_BYTES = 8 * MIB  # of output held at once
 _READ_BYTES = 4 * MIB  # of storage read at once
 _SMALL_BYTES = 64 * 1024  # below this one read beats many, however little of it is used
-_UNIT = {1: "B", 2: "H", 4: "I", 8: "Q"}
+_UNIT: dict[int, Literal["B", "H", "I", "Q"]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _FLIP_SIGN = bytes(byte ^ 0x80 for byte in range(256))
 
 

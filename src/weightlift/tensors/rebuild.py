@@ -88,9 +88,7 @@ def _tensor_v2(
     made = _tensor(storage, offset, size, stride)
     flags = metadata if isinstance(metadata, dict) else {}
     if grad or flags:
-        made = replace(
-            made, requires_grad=grad is True, conj=flags.get("conj") is True, neg=flags.get("neg") is True
-        )
+        made = replace(made, requires_grad=grad is True, conj=flags.get("conj") is True, neg=flags.get("neg") is True)
     return made
 
 

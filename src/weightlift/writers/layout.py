@@ -103,9 +103,7 @@ def _check_writable(key: str, tensor: Tensor) -> None:
         raise error.at(repr(key))
 
 
-def _without_aliases(
-    plain: dict[str, Tensor], record: Record
-) -> tuple[dict[str, Tensor], dict[str, str], list[str]]:
+def _without_aliases(plain: dict[str, Tensor], record: Record) -> tuple[dict[str, Tensor], dict[str, str], list[str]]:
     """Return what is written, what is tied to it, and what had to be copied out of a shared storage."""
     first: dict[tuple[object, ...], str] = {}
     owned: dict[str, Tensor] = {}

@@ -39,6 +39,4 @@ def _sentence(done: Extraction) -> str:
     written = done.written
     ties = f", {len(written.ties)} tied names recorded" if written.ties else ""
     which = f" of {done.state_dict.name!r}" if done.state_dict.name else ""
-    return printable(
-        f"{written.path}: {len(done.state_dict):,} entries{which}, {human_bytes(written.nbytes)}{ties}"
-    )
+    return printable(f"{written.path}: {len(done.state_dict):,} entries{which}, {human_bytes(written.nbytes)}{ties}")
