@@ -23,7 +23,8 @@ class Checkpoint:
     """What a file holds. Nothing of it was run; tensors are lazy.
 
     `format` is the container by name ("torch-zip", "torch-legacy", "safetensors" ...), `details` the
-    container's own facts, `own_findings` what its format noticed, `globals` what the file's pickles would import, with the place of each.
+    container's own facts, `own_findings` what its format noticed, `globals` what the file's pickles
+    would import, with the place of each.
     """
 
     def __init__(

@@ -25,18 +25,21 @@ from .tensors.arrays import Array
 from .tree import walk
 
 WEIGHTS_NAMES = frozenset(
-    ("", "state_dict", "model_state_dict", "model_state", "model", "module", "net", "network", "weights", "params")
-    + ("net_state_dict", "network_state_dict", "model_weights", "state", "parameters", "policy.pth")
-)
+    """
+    state_dict model_state_dict model_state model module net network weights params parameters state
+    net_state_dict network_state_dict model_weights policy.pth
+    """.split()  # noqa: SIM905 - a list of words reads best as words
+) | {""}
 """Last part of a path that says: these are the weights."""
 
 OTHER_NAMES = frozenset(
-    ("optimizer", "optimizers", "optimizer_states", "optimizer_state_dict", "optim", "opt", "scheduler", "schedulers")
-    + ("lr_scheduler", "lr_schedulers", "scaler", "grad_scaler", "amp", "rng", "rng_state", "rng_states", "random")
-    + ("normalizer", "normalizers", "data_scaler", "features_scaler", "criterion", "loss", "loss_fn", "metrics")
-    + ("callbacks", "loops", "hparams", "hyper_parameters", "hyperparameters", "args", "config", "cfg", "history")
-    + ("training_history", "trainer_args", "train_args", "stats", "sampler", "dataloader", "pytorch_variables.pth")
-    + ("policy.optimizer.pth", "extra_state", "optimizer_history", "last_optimizer_state", "task_state")
+    """
+    optimizer optimizers optimizer_states optimizer_state_dict optim opt scheduler schedulers lr_scheduler
+    lr_schedulers scaler grad_scaler amp rng rng_state rng_states random normalizer normalizers data_scaler
+    features_scaler criterion loss loss_fn metrics callbacks loops hparams hyper_parameters hyperparameters
+    args config cfg history training_history trainer_args train_args stats sampler dataloader extra_state
+    optimizer_history last_optimizer_state task_state policy.optimizer.pth pytorch_variables.pth
+    """.split()  # noqa: SIM905
 )
 """Any part of a path that says: this belongs to the training, not to the model."""
 
@@ -62,12 +65,12 @@ def is_state_dict(value: Any) -> bool:
             return False
         if isinstance(item, Tensor | Composite) or (isinstance(item, Array) and item.is_tensor):
             tensors += 1
-        elif not _may_stand_beside_tensors(key, item):
+        elif not _may_stand_beside_tensors(key):
             return False
     return tensors > 0
 
 
-def _may_stand_beside_tensors(key: str, item: Any) -> bool:
+def _may_stand_beside_tensors(key: str) -> bool:
     """Entries of a real state dict that are no tensors: extra state, packed parameters, dtypes."""
     last = key.rpartition(".")[2]
     return last == "_extra_state" or (last in ("_packed_params", "dtype") and "_packed_params." in key)

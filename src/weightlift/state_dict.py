@@ -102,7 +102,8 @@ class StateDict(Mapping[str, Any]):
             try:
                 tensor.check()
             except WeightliftError as error:
-                raise error.at(repr(key))
+                error.at(repr(key))
+                raise
 
     def without(self, keys: set[str]) -> StateDict:
         """Return the same without some keys."""
@@ -123,7 +124,7 @@ class StateDict(Mapping[str, Any]):
 
         made: OrderedDict[str, Any] = OrderedDict(mapping_to_torch(self._entries))
         if self.versions is not None:
-            made._metadata = OrderedDict(self.versions)  # type: ignore[attr-defined]
+            setattr(made, "_metadata", OrderedDict(self.versions))  # noqa: B010 - where load_state_dict looks for it
         return made
 
     def save(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> Written:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-
 _Member = tuple[tuple[int, ...], int, str]
 """The numbers in a name, its position, and the name."""
 

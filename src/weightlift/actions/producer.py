@@ -1,5 +1,7 @@
-"""Who wrote a checkpoint, where that can be recognised: the library from its keys and classes, torch's
-version range from the container. Recognition is by presence of fields that only one producer writes."""
+"""Who wrote a checkpoint, where that can be recognised.
+
+The library by fields and classes that only one producer writes, torch's versions by the container.
+"""
 
 from __future__ import annotations
 

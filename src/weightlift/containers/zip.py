@@ -98,9 +98,8 @@ class ZipArchive:
         end_at = tail_at + at
         if end_at + _END.size + comment != source.size:
             raise ContainerError(f"{source.size - end_at - _END.size - comment} bytes follow the zip's end record")
-        if disk or cd_disk or here != count:
-            if _FULL16 not in (disk, cd_disk, here):
-                raise UnsupportedError("a zip that is split over several disks", remedy="join it first")
+        if (disk or cd_disk or here != count) and _FULL16 not in (disk, cd_disk, here):
+            raise UnsupportedError("a zip that is split over several disks", remedy="join it first")
         located = self._end_record64(end_at)  # torch writes one always, however small the archive
         if located is not None:
             for short, full, most in (

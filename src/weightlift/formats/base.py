@@ -8,7 +8,7 @@ from functools import cached_property
 
 from ..checkpoint import Checkpoint
 from ..containers import ZipArchive, looks_like_zip
-from ..errors import LimitError
+from ..errors import ContainerError, LimitError
 from ..limits import DEFAULT_LIMITS, Limits
 from ..sources import Source
 
@@ -27,6 +27,17 @@ class Probe:
     def zip(self) -> ZipArchive | None:
         """The archive, where the source is a zip."""
         return ZipArchive(self.source, self.limits) if looks_like_zip(self.source) else None
+
+    @property
+    def archive(self) -> ZipArchive:
+        """The archive, for formats that have recognised one.
+
+        Raises:
+            ContainerError: the source is no zip.
+        """
+        if self.zip is None:
+            raise ContainerError("no zip", expected="a zip archive")
+        return self.zip
 
     @cached_property
     def names(self) -> list[str]:

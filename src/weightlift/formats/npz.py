@@ -17,16 +17,16 @@ def _recognises(probe: Probe) -> bool:
 
 
 def _open(probe: Probe, opening: Opening) -> Checkpoint:
-    assert probe.zip is not None  # as recognised
     tree = Dict("dict")
     findings = []
     for name in probe.names:
         try:
-            tree[name.removesuffix(".npy")] = read_array(probe.zip.open(name))
+            tree[name.removesuffix(".npy")] = read_array(probe.archive.open(name))
         except UnsupportedError as error:
             findings.append(Finding("not-a-tensor", "warning", name, str(error)))
         except WeightliftError as error:
-            raise error.at(repr(name))
+            error.at(repr(name))
+            raise
     details: dict[str, Any] = {"arrays": len(tree)}
     return Checkpoint(
         tree, format="npz", source=probe.source, details=details, findings=tuple(findings), limits=opening.limits

@@ -53,4 +53,5 @@ def open_source(source: Source, opening: Opening | None = None) -> Checkpoint:
         probe = Probe(source, opening.limits)
         return identify(probe).open(probe, opening)
     except WeightliftError as error:
-        raise error.at(source.name)
+        error.at(source.name)
+        raise

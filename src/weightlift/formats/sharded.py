@@ -46,7 +46,8 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
             shard = open_source(LocalFile(os.path.join(folder, name)), opening.within())
             shards[name] = shard.state_dict()
         except WeightliftError as error:
-            raise error.at(f"shard {name!r}")
+            error.at(f"shard {name!r}")
+            raise
         found |= shard.globals
     tree = Dict("dict")
     missing = []

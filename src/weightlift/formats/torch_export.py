@@ -41,10 +41,8 @@ def _recognises(probe: Probe) -> bool:
 
 
 def _open(probe: Probe, opening: Opening) -> Checkpoint:
-    archive = probe.zip
-    assert archive is not None  # as recognised
     root = _root(probe)
-    reader = _Reader(archive, opening)
+    reader = _Reader(probe.archive, opening)
     found = reader.old() if root is None else reader.new(root)
     tree = found["weights"] if list(found) == ["weights"] else found
     findings = []

@@ -114,7 +114,8 @@ def _place(source: Source, at: int, keys: list[str], storages: _Storages) -> int
         try:
             storage.data = source.window(at + 8, nbytes, f"storage {key}")
         except MalformedError as error:
-            raise error.at(f"storage {key!r}")
+            error.at(f"storage {key!r}")
+            raise
         at += 8 + nbytes
     for key, storage in storages.by_key.items():
         if key not in seen:

@@ -1,6 +1,6 @@
 """The tar that torch.save wrote before 0.1.9: members `storages`, `tensors` and `pickle`.
 
-A variant without `tensors` names storages in its pickle, as later torch does; both are read.
+A variant without `tensors` names storages in its pickle, by ids or by plain tuples; both are read.
 
 Follows torch/serialization.py `legacy_load`: each storage is a pickle of (key, location, class), 8 bytes
 of element count and the elements; each tensor a pickle of (key, storage, class) and its raw geometry.
@@ -18,7 +18,7 @@ from ..errors import ContainerError, PickleError, TensorError
 from ..pickles import Global, read_pickle
 from ..sources import Memory, Source
 from ..tensors import Storage, Tensor, rebuilders
-from ..tensors.rebuild import TypedStorage
+from ..tensors.rebuild import TENSOR_VALUES, TypedStorage
 from .archive import is_tar
 from .base import Format, Opening, Probe
 
@@ -26,7 +26,7 @@ _MEMBERS = {"storages", "pickle"}
 
 
 def _recognises(probe: Probe) -> bool:
-    return is_tar(probe) and _MEMBERS <= set(read_tar(probe.source, probe.limits))
+    return is_tar(probe) and set(read_tar(probe.source, probe.limits)) >= _MEMBERS
 
 
 _NO_TENSORS = b"\x80\x02K\x00."  # a pickled 0
@@ -77,7 +77,11 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
         storage, dtype, base = by_key[key]
         return TypedStorage(storage, dtype, base * dtype.itemsize)
 
-    pickle = read_pickle(members["pickle"], rebuild=rebuilders(), persistent=persistent, limits=opening.limits)
+    def tensor(storage: Any, *rest: Any) -> Any:
+        return TENSOR_VALUES["tensor_v2"](persistent(storage) if isinstance(storage, tuple) else storage, *rest)
+
+    rebuild = rebuilders(tensor_v2=tensor)
+    pickle = read_pickle(members["pickle"], rebuild=rebuild, persistent=persistent, limits=opening.limits)
     return Checkpoint(
         pickle.value,
         format="torch-tar",

@@ -126,8 +126,7 @@ def _recognises(probe: Probe) -> bool:
 
 
 def _open(probe: Probe, opening: Opening) -> Checkpoint:
-    archive, prefix = probe.zip, probe.prefix
-    assert archive is not None and prefix is not None  # as recognised
+    archive, prefix = probe.archive, probe.prefix or ""
     roots = [n for n in probe.names if n.endswith("data.pkl") and n.rpartition("/")[2] == "data.pkl"]
     if len(roots) > 1:
         raise ContainerError(

@@ -74,9 +74,8 @@ class ScriptModules:
     def _entries(self, value: Object, prefix: str, notes: list[str], depth: int) -> Iterator[tuple[str, Any]]:
         if depth > min(200, self.limits.depth):
             raise LimitError(f"modules nested deeper than 200, at {prefix[:80]!r}")
-        assert isinstance(value.fn, Global)
         attributes = value.attributes
-        lists = self.classes.lists(value.fn)
+        lists = self.classes.lists(value.fn) if isinstance(value.fn, Global) else None
         if lists is None:
             own = [key for key, item in attributes.items() if isinstance(item, Tensor | Composite)]
             if own:
@@ -117,7 +116,7 @@ def is_script_object(value: Object) -> bool:
     return isinstance(value.fn, Global) and value.fn.module.partition(".")[0] == "__torch__"
 
 
-def _type_tag(value: Any, tag: Any = None) -> Any:
+def _type_tag(value: Any, _tag: Any = None) -> Any:
     """`torch.jit._pickle.restore_type_tag`: the value, its static type is told apart elsewhere."""
     return value
 
@@ -131,8 +130,7 @@ def _recognises(probe: Probe) -> bool:
 
 
 def _open(probe: Probe, opening: Opening) -> Checkpoint:
-    archive, prefix = probe.zip, probe.prefix
-    assert archive is not None and prefix is not None  # as recognised
+    archive, prefix = probe.archive, probe.prefix or ""
     facts = archive_facts(archive, prefix)
     data = StorageLoader(archive, f"{prefix}data/")
     constants = StorageLoader(archive, f"{prefix}constants/")

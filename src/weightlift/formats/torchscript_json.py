@@ -41,8 +41,7 @@ def _recognises(probe: Probe) -> bool:
 
 
 def _open(probe: Probe, opening: Opening) -> Checkpoint:
-    archive, name = probe.zip, model_json(probe)
-    assert archive is not None and name is not None  # as recognised
+    archive, name = probe.archive, model_json(probe) or ""
     try:
         model = json.loads(archive.read(name))
         storages: dict[str, Storage] = {}

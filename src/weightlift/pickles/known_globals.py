@@ -97,22 +97,13 @@ _SAFE_WITHOUT_REBUILD: set[tuple[str, str]] = {
 
 # module -> the names in it that run or load code; "*" for the whole module and what is under it
 _DANGEROUS: dict[str, tuple[str, ...]] = {
-    **{
-        module: (
-            "eval",
-            "exec",
-            "execfile",
-            "compile",
-            "__import__",
-            "open",
-            "getattr",
-            "setattr",
-            "delattr",
-            "globals",
-        )
-        + ("vars", "locals", "breakpoint", "input", "apply", "memoryview", "help", "exit", "quit", "map", "filter")
-        for module in _PY
-    },
+    **dict.fromkeys(
+        _PY,
+        (
+            *("eval", "exec", "execfile", "compile", "__import__", "open", "getattr", "setattr", "delattr", "globals"),
+            *("vars", "locals", "breakpoint", "input", "apply", "memoryview", "help", "exit", "quit", "map", "filter"),
+        ),
+    ),
     **dict.fromkeys(
         ("os", "posix", "nt", "subprocess", "sys", "shutil", "pty", "socket", "ctypes", "_ctypes", "importlib"), ("*",)
     ),

@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 from ..errors import LimitError, MalformedError, PickleError, TruncatedError
 from ..limits import DEFAULT_LIMITS, Limits
 from ..sources import Source
-from .nodes import Blob, Dict, Global, Object
+from .nodes import Blob, Global, Object
 
 Rebuild: TypeAlias = Callable[..., Any]
 """Turns the arguments of a known call into a value; may raise any `MalformedError`."""
@@ -58,7 +58,8 @@ def read_pickle(
     try:
         value = machine.run()
     except (MalformedError, LimitError) as error:
-        raise error.at(f"{source.name} at byte {machine.op_at}")
+        error.at(f"{source.name} at byte {machine.op_at}")
+        raise
     except (IndexError, KeyError):
         raise PickleError(
             f"opcode {machine.op!r} finds too little on the stack or in the memo",
@@ -213,7 +214,8 @@ class _Machine:
         except TypeError as error:
             raise PickleError(f"{fn} cannot take the arguments it is given ({error})") from None
         except MalformedError as error:
-            raise error.at(str(fn))
+            error.at(str(fn))
+            raise
 
     def instantiate(self, cls: Any, args: Any, kwargs: dict[str, Any]) -> None:
         """Push a new instance of `cls`; classes in the table are rebuilt like calls."""

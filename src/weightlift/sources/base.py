@@ -62,8 +62,6 @@ class Window(Source):
     _base: int
 
     def __init__(self, parent: Source, offset: int, nbytes: int, name: str) -> None:
-        if isinstance(parent, Window):
-            parent, offset = parent._parent, parent._base + offset
         self.name = name
         self.size = nbytes
         self._parent = parent

@@ -40,6 +40,7 @@ class NumpyDType:
         self.code = text.lstrip("<>|=")
 
     def build(self, state: object) -> None:
+        """Take the byte order from the state that `numpy.dtype.__reduce__` gives."""
         if isinstance(state, tuple) and len(state) > 1 and state[1] in (">", b">"):
             self.little_endian = False
 

@@ -8,10 +8,10 @@ from ..errors import MissingDependencyError, UnsupportedError
 from .lazy import Tensor
 
 if TYPE_CHECKING:
-    import numpy
+    import numpy as np
 
 
-def to_numpy(tensor: Tensor) -> numpy.ndarray[Any, Any]:
+def to_numpy(tensor: Tensor) -> np.ndarray[Any, Any]:
     """Return a new, writable array with the tensor's values, rows first."""
     import numpy as np
 
@@ -24,7 +24,7 @@ def to_numpy(tensor: Tensor) -> numpy.ndarray[Any, Any]:
     return out.view(dtype).reshape(tensor.shape)
 
 
-def _numpy_dtype(tensor: Tensor) -> numpy.dtype[Any]:
+def _numpy_dtype(tensor: Tensor) -> np.dtype[Any]:
     import numpy as np
 
     name = tensor.dtype.numpy
@@ -40,5 +40,5 @@ def _numpy_dtype(tensor: Tensor) -> numpy.dtype[Any]:
         raise MissingDependencyError(
             f"numpy alone has no {tensor.dtype}", remedy="pip install ml_dtypes, or take .torch()"
         ) from None
-    found: numpy.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
+    found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
     return found

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from ..dtypes import DType
 from ..errors import LimitError, TensorError, TruncatedError, UnsupportedError
-from ..limits import DEFAULT_LIMITS, Limits
+from ..limits import DEFAULT_LIMITS
 from ..sources import Source
 
 if TYPE_CHECKING:
-    import numpy
+    import numpy as np
     import torch
 
 Role = Literal["tensor", "parameter", "buffer", "array"]
@@ -30,7 +30,7 @@ class Storage:
 
     __slots__ = ("absent", "data", "device", "key", "little_endian", "nbytes")
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a file says of a storage
         self,
         key: str,
         nbytes: int,
@@ -156,17 +156,17 @@ class Tensor:
         if not self.absent and self.numel:
             self.storage.source()
 
-    def chunks(self, limits: Limits = DEFAULT_LIMITS) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[bytes]:
         """Yield the elements as little-endian bytes, rows first, in pieces of bounded size."""
         from .pack import packed_chunks
 
-        return packed_chunks(self, limits)
+        return packed_chunks(self)
 
     def tobytes(self) -> bytes:
         """Return the elements as little-endian bytes, rows first."""
         return b"".join(self.chunks())
 
-    def numpy(self) -> numpy.ndarray[Any, Any]:
+    def numpy(self) -> np.ndarray[Any, Any]:
         """Return a new array of this shape; bfloat16 and float8 come as ml_dtypes types.
 
         Raises:
@@ -242,9 +242,10 @@ class Composite:
             try:
                 part.check()
             except (TensorError, TruncatedError) as error:
-                raise error.at(name)
+                error.at(name)
+                raise
 
-    def numpy(self) -> numpy.ndarray[Any, Any]:
+    def numpy(self) -> np.ndarray[Any, Any]:
         """Not to be had as one array; take the `parts`."""
         raise UnsupportedError(
             f"a {self.layout} tensor is no single array", remedy=f"take .parts[...]: {', '.join(self.parts)}"

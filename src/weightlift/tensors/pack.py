@@ -11,7 +11,7 @@ from itertools import product as indices
 from typing import Literal
 
 from ..errors import UnsupportedError
-from ..limits import DEFAULT_LIMITS, MIB, Limits
+from ..limits import MIB
 from ..sources import Source
 from .lazy import Tensor, product, rows_first
 
@@ -22,7 +22,7 @@ _UNIT: dict[int, Literal["B", "H", "I", "Q"]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _FLIP_SIGN = bytes(byte ^ 0x80 for byte in range(256))
 
 
-def packed_chunks(tensor: Tensor, limits: Limits = DEFAULT_LIMITS) -> Iterator[bytes]:
+def packed_chunks(tensor: Tensor) -> Iterator[bytes]:
     """Yield the tensor's elements, rows first, little-endian, with conj and neg bits carried out."""
     tensor.check()
     if tensor.numel == 0:

@@ -234,28 +234,39 @@ def _from_type(fn: Any, cls: Any, args: Any, state: Any = None) -> Any:
         made = rebuild(*args)
     except TypeError as error:
         raise PickleError(f"{fn} cannot take the arguments it is given ({error})") from None
-    attributes: dict[Any, Any] = {}
-    for layer in state if isinstance(state, tuple) else (state,):
-        if isinstance(layer, dict):
-            attributes |= layer
+    attributes = _state_attributes(state)
     class_name = "" if not isinstance(cls, Global) or cls == Global("torch", "Tensor") else str(cls)
-    if isinstance(made, Composite) and made.layout == "wrapper":
-        parts: dict[str, Tensor] = {}
-        for key, value in attributes.items():
-            if isinstance(value, Tensor):
-                parts[str(key)] = value
-            elif isinstance(value, Composite):
-                parts |= {f"{key}.{name}": part for name, part in value.parts.items()}
-        rest = {str(k): v for k, v in attributes.items() if not isinstance(v, Tensor | Composite)}
-        return replace(made, parts=parts, attributes=rest, class_name=class_name)
     if isinstance(made, Composite):
-        return replace(made, class_name=class_name)
+        return (
+            _wrapped(made, attributes, class_name) if made.layout == "wrapper" else replace(made, class_name=class_name)
+        )
     if isinstance(made, Tensor):
         role: Role = "buffer" if attributes.get("_is_buffer") is True else made.role
         if class_name in ("torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer"):
             role, class_name = ("parameter" if class_name.endswith("Parameter") else "buffer"), ""
         return replace(made, role=role, class_name=class_name, extra={str(k): v for k, v in attributes.items()})
     return made
+
+
+def _state_attributes(state: Any) -> dict[Any, Any]:
+    """The Python attributes of a tensor: its `__dict__`, or (`__dict__`, slots)."""
+    attributes: dict[Any, Any] = {}
+    for layer in state if isinstance(state, tuple) else (state,):
+        if isinstance(layer, dict):
+            attributes |= layer
+    return attributes
+
+
+def _wrapped(made: Composite, attributes: dict[Any, Any], class_name: str) -> Composite:
+    """A wrapper subclass with the tensors among its attributes as its parts."""
+    parts: dict[str, Tensor] = {}
+    for key, value in attributes.items():
+        if isinstance(value, Tensor):
+            parts[str(key)] = value
+        elif isinstance(value, Composite):
+            parts |= {f"{key}.{name}": part for name, part in value.parts.items()}
+    rest = {str(k): v for k, v in attributes.items() if not isinstance(v, Tensor | Composite)}
+    return replace(made, parts=parts, attributes=rest, class_name=class_name)
 
 
 def _device_tensor(data: Any, dtype: Any = None, device: Any = None, grad: Any = False) -> AnyTensor:

@@ -100,7 +100,8 @@ def _check_writable(key: str, tensor: Tensor) -> None:
                 expected=f"at most {budget}",
             )
     except (TensorError, LimitError) as error:
-        raise error.at(repr(key))
+        error.at(repr(key))
+        raise
 
 
 def _without_aliases(plain: dict[str, Tensor], record: Record) -> tuple[dict[str, Tensor], dict[str, str], list[str]]:
@@ -166,10 +167,10 @@ def _header(
     if text := record.to_json():
         about[OUR_KEY] = text
     tree: dict[str, Any] = {"__metadata__": about}
-    for key in owned:
+    for key, tensor in owned.items():
         dtype, shape = forms[key]
         begin = begins[key]
-        tree[key] = {"dtype": dtype.safetensors, "shape": shape, "data_offsets": [begin, begin + owned[key].nbytes]}
+        tree[key] = {"dtype": dtype.safetensors, "shape": shape, "data_offsets": [begin, begin + tensor.nbytes]}
     try:
         text_bytes = json.dumps(tree, separators=(",", ":"), ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError:

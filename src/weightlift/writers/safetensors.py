@@ -54,7 +54,8 @@ def write_safetensors(
             try:
                 append_tensor(fd, tensor)
             except WeightliftError as error:
-                raise error.at(repr(key))
+                error.at(repr(key))
+                raise
             done += tensor.nbytes
             if progress:
                 progress(done, layout.nbytes)

@@ -86,11 +86,7 @@ def restore(skeleton: JSON, tensor: Callable[[str], Tensor]) -> Any:
         if kind == "tensor":
             return tensor(content)
         if kind == "composite":
-            parts = {name: tensor(key) for name, key in skeleton["parts"].items()}
-            more = {name: restore(item, tensor) for name, item in skeleton["attributes"].items()}
-            dtype = DTYPES[skeleton["dtype"]] if skeleton["dtype"] else None
-            shape = tuple(int(n) for n in skeleton["shape"])
-            return Composite(str(content), dtype, shape, parts, more, class_name=str(skeleton["class"]))
+            return _composite(skeleton, tensor)
         if kind == "float":
             return float.fromhex(content)
         if kind == "value" and isinstance(content, _PLAIN):
@@ -107,3 +103,11 @@ def restore(skeleton: JSON, tensor: Callable[[str], Tensor]) -> Any:
     except (TypeError, ValueError, KeyError, AttributeError, RecursionError):
         pass
     raise MalformedError(f"{skeleton!r:.60} describes no value", expected="what weightlift writes")
+
+
+def _composite(skeleton: Mapping[str, Any], tensor: Callable[[str], Tensor]) -> Composite:
+    parts = {name: tensor(key) for name, key in skeleton["parts"].items()}
+    more = {name: restore(item, tensor) for name, item in skeleton["attributes"].items()}
+    dtype = DTYPES[skeleton["dtype"]] if skeleton["dtype"] else None
+    shape = tuple(int(n) for n in skeleton["shape"])
+    return Composite(str(skeleton["composite"]), dtype, shape, parts, more, class_name=str(skeleton["class"]))
