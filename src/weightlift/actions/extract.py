@@ -11,7 +11,7 @@ from ..findings import Finding
 from ..limits import DEFAULT_LIMITS, Limits
 from ..state_dict import StateDict
 from ..writers.safetensors import Progress, Written
-from .open import open_checkpoint
+from .open import errors_name, open_checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,10 +42,12 @@ def extract(
         WriteError: `out` cannot be written, or is the checkpoint itself.
         Everything that opening raises.
     """
-    checkpoint = open_checkpoint(path, limits=limits)
-    if os.path.exists(out) and os.path.samefile(path, out):
+    if os.path.exists(out) and os.path.exists(path) and os.path.samefile(path, out):
         raise WriteError("is the checkpoint itself", expected="another name", where=os.fspath(out))
-    state_dict = checkpoint.state_dict(name)
+    with errors_name(path):
+        checkpoint = open_checkpoint(path, limits=limits)
+        state_dict = checkpoint.state_dict(name)
+        state_dict.check()
     written = state_dict.save(out, progress=progress)
     return Extraction(os.fspath(path), state_dict, written, _findings(checkpoint, state_dict, written, name))
 

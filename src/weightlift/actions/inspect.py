@@ -17,7 +17,7 @@ from ..tensors import Composite, Tensor
 from ..tensors.arrays import Array
 from ..tensors.lazy import AnyTensor
 from ..tree import walk
-from .open import open_checkpoint
+from .open import errors_name, open_checkpoint
 from .producer import producers
 
 
@@ -44,6 +44,8 @@ class Summary:
     class_name: str
     entries: tuple[Entry, ...]
     numel: int
+    parameters: int
+    """Elements of parameters where the file says which tensors are parameters, else 0."""
     nbytes: int
     dtypes: dict[str, tuple[int, int, int]]
     """dtype -> (tensors, elements, bytes)"""
@@ -93,8 +95,8 @@ def inspect(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) ->
     Raises:
         Everything that opening raises; TensorError for a tensor that does not fit its storage.
     """
-    checkpoint = open_checkpoint(path, limits=limits)
-    return describe(checkpoint, os.fspath(path))
+    with errors_name(path):
+        return describe(open_checkpoint(path, limits=limits), os.fspath(path))
 
 
 def describe(checkpoint: Checkpoint, path: str) -> Inspection:
@@ -144,6 +146,11 @@ def _summary(candidate: Candidate) -> Summary:
         class_name=candidate.class_name,
         entries=tuple(_entry(key, value, first.get(key, "")) for key, value in state_dict.items()),
         numel=sum(numel for _, numel, _ in dtypes.values()),
+        parameters=sum(
+            tensor.numel
+            for key, tensor in state_dict.tensors.items()
+            if candidate.kind == "module" and tensor.role == "parameter" and key not in first
+        ),
         nbytes=sum(nbytes for _, _, nbytes in dtypes.values()),
         dtypes=dict(sorted(dtypes.items(), key=lambda item: -item[1][2])),
         ties=tuple(state_dict.ties),
@@ -244,7 +251,7 @@ def _safety(checkpoint: Checkpoint) -> Safety:
     verdicts = {str(named): verdict_of(named) for named in checkpoint.globals if not _is_scripted(named)}
     unknown = tuple(name for name, verdict in verdicts.items() if verdict == "unknown")
     dangerous = tuple(name for name, verdict in verdicts.items() if verdict == "dangerous")
-    return Safety("dangerous" if dangerous else "unknown" if unknown else "safe", unknown, dangerous)
+    return Safety("dangerous" if dangerous else "unknown" if unknown else "clean", unknown, dangerous)
 
 
 def _is_scripted(named: Global) -> bool:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from ..checkpoint import Checkpoint
 from ..errors import WeightliftError
@@ -26,9 +28,24 @@ def open_checkpoint(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LI
         MalformedError: the file contradicts itself. LimitError: it asks for more than `limits`.
     """
     source = LocalFile(path)
-    try:
+    with errors_name(source.path):
         return open_source(source, Opening(limits))
+
+
+@contextmanager
+def errors_name(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Let every error that leaves the block begin with the path of the file, once."""
+    given = os.fspath(path)
+    name = os.path.basename(given)
+    try:
+        yield
     except WeightliftError as error:
-        if error.where[:1] == (source.name,):
-            error.where = (source.path, *error.where[1:])
+        where = error.where
+        if where[:1] == (name,):
+            where = where[1:]
+        if where and where[0].startswith(f"{name} at byte"):
+            where = (where[0].removeprefix(f"{name} "), *where[1:])
+        if where[:1] != (given,):
+            where = (given, *where)
+        error.where = where
         raise

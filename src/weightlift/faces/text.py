@@ -39,7 +39,7 @@ def render_inspection(found: Inspection, *, width: int, every_tensor: bool = Fal
         lines += _table([(c.path, c.kind, c.about) for c in found.contents], width)
     if found.other_tensors:
         nbytes = sum(entry.nbytes for entry in found.other_tensors)
-        lines += ["", f"{len(found.other_tensors)} tensors outside any state dict, {human_bytes(nbytes)}"]
+        lines += ["", f"{plural(len(found.other_tensors), 'tensor')} outside any state dict, {human_bytes(nbytes)}"]
         if every_tensor:
             lines += _table([_columns(entry.key, entry, 1) for entry in found.other_tensors], width)
     lines += _findings(found.findings)
@@ -55,7 +55,7 @@ def safety_line(safety: Safety) -> str:
         return f"safety: DANGEROUS: a plain torch.load would run {_listed(safety.dangerous)} (nothing was run here)"
     if safety.verdict == "unknown":
         return (
-            f"safety: unknown: a plain torch.load would import and run {len(safety.unknown)} names that are not known "
+            f"safety: unknown: a plain torch.load would import and run {plural(len(safety.unknown), 'name')} not known "
             f"to be harmless: {_listed(safety.unknown)} (nothing was run here)"
         )
     return "safety: clean: only names that rebuild tensors and plain values"
@@ -70,7 +70,7 @@ def _summary(summary: Summary, width: int, *, every_tensor: bool) -> Iterable[st
     title = f"state dict {summary.name!r}" if summary.name else "state dict"
     what = f"module {summary.class_name}" if summary.kind == "module" else summary.class_name
     tensors = sum(1 for entry in summary.entries if entry.role != "value")
-    yield f"{title}  ({what})  {tensors:,} tensors, {summary.numel:,} elements, {human_bytes(summary.nbytes)}"
+    yield f"{title}  ({what})  {plural(tensors, 'tensor')}, {_values(summary)}, {human_bytes(summary.nbytes)}"
     if every_tensor:
         rows = [_columns(entry.key, entry, 1) for entry in summary.entries]
     else:
@@ -87,6 +87,14 @@ def _summary(summary: Summary, width: int, *, every_tensor: bool) -> Iterable[st
         yield f"  tied: {' = '.join(keys[:4])}{' = ...' if len(keys) > 4 else ''}"
     if len(summary.ties) > _MOST_NAMES:
         yield f"  and {len(summary.ties) - _MOST_NAMES} more ties"
+
+
+def _values(summary: Summary) -> str:
+    """How many values there are; a module says which are parameters, a plain dict does not."""
+    if not summary.parameters:
+        return plural(summary.numel, "value")
+    buffers = summary.numel - summary.parameters
+    return plural(summary.parameters, "parameter") + (f" and {plural(buffers, 'buffer value')}" if buffers else "")
 
 
 def _columns(name: str, entry: Entry, count: int) -> tuple[str, str, str, str]:
@@ -136,6 +144,11 @@ def short_dtype(name: str) -> str:
         if name.startswith(long):
             return short + name[len(long) :]
     return name
+
+
+def plural(count: int, noun: str) -> str:
+    """Return the count with its noun: 1 tensor, 2 tensors."""
+    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def human_bytes(nbytes: int) -> str:

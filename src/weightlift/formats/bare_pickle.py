@@ -1,7 +1,7 @@
 """A pickle with no container around it, and the torch.save blobs that may lie inside it.
 
-`pickle.dump(model)` writes each storage as bytes that torch.save made (`torch.storage._load_from_bytes`);
-those are opened where they lie. joblib and plain scientific pickles come through here as well.
+Several pickles may stand in a row; their values are then a list. joblib and plain scientific pickles
+come through here as well.
 """
 
 from __future__ import annotations
@@ -12,11 +12,10 @@ from ..checkpoint import Checkpoint
 from ..errors import PickleError, WeightliftError
 from ..findings import Finding
 from ..limits import Limits
-from ..pickles import Blob, read_pickle
-from ..sources import Memory
+from ..pickles import Global, read_pickle
 from ..tensors import rebuilders
-from ..tensors.rebuild import TypedStorage
 from .base import Format, Opening, Probe
+from .nested import NestedBlobs
 
 _SNIFF = Limits(opcodes=2_000_000)
 _TEXT_BEGINNINGS = b"(cI}])lSVdFNLg"
@@ -36,48 +35,43 @@ def _recognises(probe: Probe) -> bool:
 
 
 def _open(probe: Probe, opening: Opening) -> Checkpoint:
-    blobs = 0
-
-    def storage_from_bytes(data: Any) -> Any:
-        nonlocal blobs
-        blobs += 1
-        return _nested_storage(data, opening, blobs)
-
-    pickle = read_pickle(probe.source, rebuild=rebuilders(storage_from_bytes=storage_from_bytes), limits=opening.limits)
+    source = probe.source
+    blobs = NestedBlobs(opening)
+    rebuild = rebuilders(storage_from_bytes=blobs)
+    values: list[Any] = []
+    found: dict[Global, int] = {}
     findings = []
-    if pickle.end != probe.source.size:
-        left = probe.source.size - pickle.end
-        findings.append(Finding("trailing-bytes", "warning", "", f"{left} bytes follow the end of the pickle"))
+    at = protocol = 0
+    while at < source.size:  # several dumps into one file stand one after another
+        try:
+            outside = None if values else _no_storages
+            pickle = read_pickle(source, at, rebuild=rebuild, persistent=outside, limits=opening.limits)
+        except WeightliftError:
+            if not values:
+                raise
+            left = f"{source.size - at} bytes that are no pickle follow the {len(values)} that are read"
+            findings.append(Finding("trailing-bytes", "warning", "", left))
+            break
+        values.append(pickle.value)
+        found |= pickle.globals
+        at, protocol = pickle.end, pickle.protocol
     return Checkpoint(
-        pickle.value,
+        values[0] if len(values) == 1 else values,
         format="pickle",
-        source=probe.source,
-        details={"pickle_protocol": pickle.protocol, "nested_blobs": blobs},
-        globals=pickle.globals,
+        source=source,
+        details={"pickle_protocol": protocol, "pickles": len(values), "nested_blobs": blobs.count},
+        globals=blobs.settle(found),
         findings=tuple(findings),
         limits=opening.limits,
     )
 
 
-def _nested_storage(data: Any, opening: Opening, number: int) -> TypedStorage:
-    """Return the storage that a torch.save blob holds.
-
-    Raises:
-        PickleError: the bytes hold something else.
-    """
-    from .registry import open_source
-
-    if isinstance(data, Blob):
-        source = data.source
-    elif isinstance(data, bytes | bytearray):
-        source = Memory(bytes(data), f"blob {number}")
-    else:
-        raise PickleError(f"a storage from {data!r:.40}", expected="bytes")
-    value = open_source(source, opening.within()).tree
-    if not isinstance(value, TypedStorage):
-        raise PickleError(f"a nested blob that holds {value!r:.40}", expected="a storage")
-    value.storage.key = f"{number}:{value.storage.key}"
-    return value
+def _no_storages(identifier: Any) -> Any:
+    raise PickleError(
+        f"persistent id {identifier!r:.80}: its data lies outside this file",
+        expected="the whole checkpoint",
+        remedy="name the archive that this pickle was taken from",
+    )
 
 
 FORMAT = Format("pickle", _recognises, _open)

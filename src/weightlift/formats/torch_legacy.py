@@ -18,6 +18,7 @@ from ..sources import Memory, Source
 from ..tensors import Storage, rebuilders
 from ..tensors.rebuild import TypedStorage
 from .base import Format, Opening, Probe
+from .nested import NestedBlobs
 from .torch_zip import same_size, storage_id
 
 MAGIC = 0x1950A86A20F9469CFC6C
@@ -30,7 +31,7 @@ class _Storages:
     def __init__(self, *, little_endian: bool) -> None:
         self.little_endian = little_endian
         self.by_key: dict[str, Storage] = {}
-        self.element_bits: dict[str, int] = {}  # of the type that the first id of a storage names
+        self.itemsize: dict[str, int] = {}  # of the type that the first id of a storage names
         self.modules = 0
 
     def __call__(self, identifier: Any) -> Any:
@@ -43,7 +44,7 @@ class _Storages:
         if storage is None:
             storage = Storage(key, nbytes, device=location, little_endian=self.little_endian)
             self.by_key[key] = storage
-            self.element_bits[key] = dtype.bits if dtype else 8
+            self.itemsize[key] = dtype.itemsize if dtype else 1
         view = identifier[5] if len(identifier) > 5 else None
         if view is None:
             return TypedStorage(same_size(storage, nbytes), dtype)
@@ -76,7 +77,9 @@ def open_stream(source: Source, opening: Opening) -> Checkpoint:
     system = read_pickle(source, protocol.end, limits=limits)
     info = system.value if isinstance(system.value, dict) else {}
     storages = _Storages(little_endian=info.get("little_endian", True) is not False)
-    pickle = read_pickle(source, system.end, rebuild=rebuilders(), persistent=storages, limits=limits)
+    blobs = NestedBlobs(opening)
+    rebuild = rebuilders(storage_from_bytes=blobs)
+    pickle = read_pickle(source, system.end, rebuild=rebuild, persistent=storages, limits=limits)
     keys = read_pickle(source, pickle.end, limits=limits)
     if not isinstance(keys.value, list):
         raise ContainerError(f"{keys.value!r:.40} where the storage keys should be", expected="a list")
@@ -92,7 +95,7 @@ def open_stream(source: Source, opening: Opening) -> Checkpoint:
         format="torch-legacy",
         source=source,
         details=details,
-        globals=pickle.globals,
+        globals=blobs.settle(pickle.globals),
         findings=tuple(findings),
         limits=limits,
     )
@@ -108,7 +111,7 @@ def _place(source: Source, at: int, keys: list[str], storages: _Storages) -> int
             raise ContainerError(f"storage key {key!r} in the list", expected="each key of the pickle once")
         seen.add(key)
         numel = int.from_bytes(source.read_at(at, 8), order)  # type: ignore[arg-type]
-        nbytes = (numel * storages.element_bits[key] + 7) // 8
+        nbytes = numel * storages.itemsize[key]
         if nbytes != storage.nbytes:
             raise ContainerError(f"storage {key!r} has {nbytes} bytes at byte {at}", expected=f"{storage.nbytes}")
         try:
@@ -117,9 +120,6 @@ def _place(source: Source, at: int, keys: list[str], storages: _Storages) -> int
             error.at(f"storage {key!r}")
             raise
         at += 8 + nbytes
-    for key, storage in storages.by_key.items():
-        if key not in seen:
-            storage.absent = "missing from the stream"
     return at
 
 

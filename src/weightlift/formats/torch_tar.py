@@ -106,7 +106,7 @@ def _storages(stream: _Stream) -> dict[str, tuple[Storage, DType, int]]:
         (numel,) = stream.integers(1)
         if numel < 0:
             raise ContainerError(f"a storage of {numel} elements", expected="0 or more")
-        nbytes = dtype.nbytes(numel)
+        nbytes = numel * dtype.itemsize
         data = stream.source.window(stream.at, nbytes, f"storage {key}")
         by_key[str(key)] = (Storage(str(key), nbytes, data, device=str(location)), dtype, 0)
         stream.at += nbytes

@@ -6,18 +6,24 @@ Follows torch/serialization.py `_save` and `_load`. The prefix can be anything; 
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from ..checkpoint import Checkpoint
 from ..containers import ZipArchive
 from ..dtypes import BY_STORAGE_CLASS
-from ..errors import ContainerError, PickleError
+from ..errors import ContainerError, LimitError, PickleError
 from ..findings import Finding
+from ..limits import MIB
 from ..pickles import Global, Pickle, read_pickle
 from ..pickles.machine import Rebuild
 from ..tensors import Storage, rebuilders
 from ..tensors.rebuild import TypedStorage
 from .base import Format, Opening, Probe
+from .nested import NestedBlobs
+
+_BOMB_BYTES = 8 * MIB
+_BOMB_RATIO = 100
 
 
 class StorageLoader:
@@ -45,7 +51,7 @@ class StorageLoader:
 
     def _storage(self, key: str, location: str, nbytes: int) -> Storage:
         member = self.archive.members.get(f"{self.prefix}{key}")
-        absent = "" if member else "missing from the archive"
+        absent = ""
         if member and self.skippable and member.crc == 0 and member.nbytes > 0:
             absent = "skipped"  # torch.serialization.skip_data writes the header of a member only
         return Storage(
@@ -85,14 +91,27 @@ def storage_id(identifier: Any) -> tuple[Any, str, str, int]:
     dtype = BY_STORAGE_CLASS.get(cls.name)
     if dtype is None:
         raise PickleError(f"storage class {cls}", expected=f"one of {', '.join(BY_STORAGE_CLASS)}")
-    return dtype, str(key), str(location), dtype.nbytes(numel)
+    return dtype, str(key), str(location), numel * dtype.itemsize  # torch counts packed types in bytes
 
 
 def read_torch_pickle(
     archive: ZipArchive, name: str, opening: Opening, loader: StorageLoader, **more: Rebuild
 ) -> Pickle:
-    """Return the `Pickle` of one member, its tensors lazy."""
-    return read_pickle(archive.open(name), rebuild=rebuilders(**more), persistent=loader, limits=opening.limits)
+    """Return the `Pickle` of one member, its tensors lazy.
+
+    Raises:
+        LimitError: the member is compressed so well that it can only be a bomb.
+    """
+    member = archive.members[name]
+    if member.nbytes > _BOMB_BYTES and member.nbytes > _BOMB_RATIO * member.compressed_nbytes:
+        raise LimitError(
+            f"{name!r} inflates from {member.compressed_nbytes} to {member.nbytes} bytes",
+            expected=f"a pickle, which never compresses {_BOMB_RATIO}-fold",
+        )
+    blobs = NestedBlobs(opening)
+    rebuild = rebuilders(storage_from_bytes=blobs, **more)
+    read = read_pickle(archive.open(name), rebuild=rebuild, persistent=loader, limits=opening.limits)
+    return replace(read, globals=blobs.settle(read.globals))
 
 
 def byteorder(archive: ZipArchive, prefix: str) -> str:

@@ -1,6 +1,6 @@
 """The one table of globals: what a known call rebuilds, and what a plain unpickling would risk.
 
-`safe` are those that torch's `weights_only` unpickler allows (torch/_weights_only_unpickler.py) and
+Clean are those that torch's `weights_only` unpickler allows (torch/_weights_only_unpickler.py) and
 plain values of Python and numpy. `dangerous` runs code, loads it or reaches outside the process.
 Everything that is in neither half is unknown: data here, imported and called by a plain `torch.load`.
 """
@@ -12,7 +12,7 @@ from typing import Literal
 from ..dtypes import BY_STORAGE_CLASS, DTYPES
 from .nodes import Global
 
-Verdict = Literal["safe", "unknown", "dangerous"]
+Verdict = Literal["clean", "unknown", "dangerous"]
 
 _PY = ("builtins", "__builtin__")
 _NUMPY = ("numpy.core.multiarray", "numpy._core.multiarray")
@@ -66,7 +66,7 @@ REBUILDS: dict[tuple[str, str], str] = {
     ("numpy", "dtype"): "numpy_dtype",
 }
 
-_SAFE_WITHOUT_REBUILD: set[tuple[str, str]] = {
+_CLEAN: set[tuple[str, str]] = {
     *(("torch", name) for name in DTYPES),
     *(("torch", name) for name in BY_STORAGE_CLASS),
     *(("torch.cuda", name) for name in BY_STORAGE_CLASS),
@@ -94,6 +94,9 @@ _SAFE_WITHOUT_REBUILD: set[tuple[str, str]] = {
     *((module, name) for module in _PY for name in ("int", "float", "str", "bool", "slice", "range", "object")),
     *((module, name) for module in _PY for name in ("xrange", "long", "unicode")),
 }
+
+# Rebuilt here, but a plain load would unpickle the bytes they are given without any check.
+_OPAQUE = {("torch.storage", "_load_from_bytes")}
 
 # module -> the names in it that run or load code; "*" for the whole module and what is under it
 _DANGEROUS: dict[str, tuple[str, ...]] = {
@@ -136,8 +139,10 @@ _DANGEROUS: dict[str, tuple[str, ...]] = {
 def verdict_of(named: Global) -> Verdict:
     """Return what the table says of one global; a dotted name is judged by every part of it."""
     key = (named.module, named.name)
-    if key in REBUILDS or key in _SAFE_WITHOUT_REBUILD:
-        return "safe"
+    if key in _OPAQUE:
+        return "unknown"
+    if key in REBUILDS or key in _CLEAN:
+        return "clean"
     if "." in named.name or named.name.startswith("__"):
         return "dangerous"  # getattr chains (numpy.f2py "os.system") and dunder attributes
     module = named.module

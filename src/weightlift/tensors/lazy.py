@@ -53,9 +53,11 @@ class Storage:
         Raises:
             TensorError: the storage has no data, or other data than it claims.
         """
-        if self.absent or self.data is None:
-            raise TensorError(
-                f"storage {self.key!r} has no data ({self.absent or 'absent'})", remedy="save the file with its data"
+        if self.absent:
+            raise TensorError(f"storage {self.key!r} has no data ({self.absent})", remedy="save the file with its data")
+        if self.data is None:
+            raise TruncatedError(
+                f"storage {self.key!r} is missing", expected="a complete file", remedy="fetch or save it again"
             )
         if self.data.size < self.nbytes:
             raise TruncatedError(

@@ -18,9 +18,10 @@ from ..pickles.known_globals import REBUILDS
 from ..pickles.machine import Rebuild
 from ..pickles.python_values import PYTHON_VALUES
 from .arrays import ARRAY_VALUES
-from .lazy import AnyTensor, Composite, Role, Storage, Tensor
+from .lazy import AnyTensor, Composite, Role, Storage, Tensor, rows_first
 
 _QUANTIZED_AS = {"qint8": "int8", "quint8": "uint8", "qint32": "int32"}
+_PER_BYTE = {"quint4x2": 2, "quint2x4": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +145,7 @@ def _qtensor(
         raise TensorError(f"quantizer {quantizer!r:.80}", expected="(scheme, scale, zero point, ...)")
     scheme = quantizer[0].name
     as_integer = _QUANTIZED_AS.get(plain.dtype.name)
-    parts = {"int_repr": replace(plain, dtype=dtype_named(as_integer)) if as_integer else plain}
+    parts = {"int_repr": replace(plain, dtype=dtype_named(as_integer))} if as_integer else {"packed": _packed(plain)}
     attributes: dict[str, Any] = {"qscheme": scheme}
     if len(quantizer) == 3:
         attributes |= {"scale": quantizer[1], "zero_point": quantizer[2]}
@@ -156,6 +157,15 @@ def _qtensor(
                 attributes[name] = value
         attributes["axis"] = quantizer[3]
     return Composite("quantized", plain.dtype, plain.shape, parts, attributes, requires_grad=grad is True)
+
+
+def _packed(plain: Tensor) -> Tensor:
+    """The bytes of a type whose elements share bytes; each row begins in a new one (c10/core/Storage)."""
+    per_byte = _PER_BYTE.get(plain.dtype.name)
+    if per_byte is None or plain.offset or not plain.is_contiguous:
+        raise TensorError(f"a view of quantised {plain.dtype}", expected="a whole tensor of a quantised type")
+    shape = (*plain.shape[:-1], -(-plain.shape[-1] // per_byte)) if plain.shape else (1,)
+    return Tensor(dtype_named("uint8"), shape, rows_first(shape), 0, plain.storage)
 
 
 _SPARSE_PARTS = {

@@ -16,7 +16,7 @@ from ..pickles import Dict, Global
 from ..tensors import Composite, Tensor
 
 JSON = Any
-_PLAIN = (bool, int, str, type(None))
+_PLAIN = bool | int | str | None
 
 
 def describe(key: str, value: Any, tensors: dict[str, Tensor]) -> JSON:
