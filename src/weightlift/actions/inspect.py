@@ -133,9 +133,10 @@ def _entry(key: str, value: Any, tied_to: str = "") -> Entry:
 
 def _summary(candidate: Candidate) -> Summary:
     state_dict = candidate.state_dict
-    first = {key: keys[0] for keys in state_dict.ties for key in keys[1:]}
+    tensors, ties = state_dict.tensors, tuple(state_dict.ties)
+    first = {key: keys[0] for keys in ties for key in keys[1:]}
     dtypes: dict[str, tuple[int, int, int]] = {}
-    for key, tensor in state_dict.tensors.items():
+    for key, tensor in tensors.items():
         if key not in first:
             name = tensor.dtype.name if tensor.dtype else tensor.class_name
             count, numel, nbytes = dtypes.get(name, (0, 0, 0))
@@ -148,27 +149,25 @@ def _summary(candidate: Candidate) -> Summary:
         numel=sum(numel for _, numel, _ in dtypes.values()),
         parameters=sum(
             tensor.numel
-            for key, tensor in state_dict.tensors.items()
+            for key, tensor in tensors.items()
             if candidate.kind == "module" and tensor.role == "parameter" and key not in first
         ),
         nbytes=sum(nbytes for _, _, nbytes in dtypes.values()),
         dtypes=dict(sorted(dtypes.items(), key=lambda item: -item[1][2])),
-        ties=tuple(state_dict.ties),
+        ties=ties,
     )
 
 
 def _others(checkpoint: Checkpoint) -> list[Entry]:
     """The tensors that belong to no state dict: optimizer moments, normalisers, arrays."""
     known = {id(v) for c in checkpoint.candidates for v in c.state_dict.values()}
-    out = []
-    for path, value in checkpoint.walk():
-        if isinstance(value, Tensor | Composite) and id(value) not in known and not _in_candidate(path, checkpoint):
-            out.append(_entry(path_name(path), value))
-    return out
-
-
-def _in_candidate(path: tuple[Any, ...], checkpoint: Checkpoint) -> bool:
-    return any(path[: len(c.path)] == c.path for c in checkpoint.candidates)
+    weights = {c.path for c in checkpoint.candidates}
+    beside = walk(checkpoint.tree, limits=checkpoint.limits, enter=lambda path, _: path not in weights)
+    return [
+        _entry(path_name(path), value)
+        for path, value in beside
+        if isinstance(value, Tensor | Composite) and id(value) not in known
+    ]
 
 
 def _contents(checkpoint: Checkpoint) -> list[Content]:
