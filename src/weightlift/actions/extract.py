@@ -47,8 +47,7 @@ def extract(
     with errors_name(path):
         checkpoint = open_checkpoint(path, limits=limits)
         state_dict = checkpoint.state_dict(name)
-        state_dict.check()
-    written = state_dict.save(out, progress=progress)
+        written = state_dict.save(out, progress=progress)
     return Extraction(os.fspath(path), state_dict, written, _findings(checkpoint, state_dict, written, name))
 
 

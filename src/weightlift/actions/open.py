@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..checkpoint import Checkpoint
-from ..errors import WeightliftError
+from ..errors import WeightliftError, WriteError
 from ..formats import Opening, open_source
 from ..limits import DEFAULT_LIMITS, Limits
 from ..sources import LocalFile
@@ -34,11 +34,13 @@ def open_checkpoint(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LI
 
 @contextmanager
 def errors_name(path: str | os.PathLike[str]) -> Iterator[None]:
-    """Let every error that leaves the block begin with the path of the file, once."""
+    """Let every error about the file that leaves the block begin with its path, once."""
     given = os.fspath(path)
     name = os.path.basename(given)
     try:
         yield
+    except WriteError:
+        raise  # that one is about the output
     except WeightliftError as error:
         where = error.where
         if where[:1] == (name,):

@@ -6,13 +6,15 @@ come through here as well.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ..checkpoint import Checkpoint
-from ..errors import PickleError, WeightliftError
+from ..errors import MalformedError, PickleError, WeightliftError
 from ..findings import Finding
 from ..limits import Limits
-from ..pickles import Global, read_pickle
+from ..pickles import Global, Pickle, read_pickle
+from ..pickles.machine import Rebuild
 from ..tensors import rebuilders
 from .base import Format, Opening, Probe
 from .nested import NestedBlobs
@@ -44,8 +46,7 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
     at = protocol = 0
     while at < source.size:  # several dumps into one file stand one after another
         try:
-            outside = None if values else _no_storages
-            pickle = read_pickle(source, at, rebuild=rebuild, persistent=outside, limits=opening.limits)
+            pickle = _first(probe, rebuild, opening) if not values else _later(probe, at, rebuild, opening)
         except WeightliftError:
             if not values:
                 raise
@@ -64,6 +65,18 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
         findings=tuple(findings),
         limits=opening.limits,
     )
+
+
+def _first(probe: Probe, rebuild: Mapping[Global, Rebuild], opening: Opening) -> Pickle:
+    return read_pickle(probe.source, rebuild=rebuild, persistent=_no_storages, limits=opening.limits)
+
+
+def _later(probe: Probe, at: int, rebuild: Mapping[Global, Rebuild], opening: Opening) -> Pickle:
+    """A further pickle; one that leans on data elsewhere is kept as inert calls, for what it names."""
+    try:
+        return read_pickle(probe.source, at, rebuild=rebuild, limits=opening.limits)
+    except MalformedError:
+        return read_pickle(probe.source, at, limits=opening.limits)
 
 
 def _no_storages(identifier: Any) -> Any:

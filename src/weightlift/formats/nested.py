@@ -15,7 +15,6 @@ from ..sources import Memory, Source
 from ..tensors.rebuild import TypedStorage
 from .base import Opening
 
-
 _LOADER = Global("torch.storage", "_load_from_bytes")
 
 

@@ -102,7 +102,7 @@ class Tensor:
     def is_contiguous(self) -> bool:
         """Whether the elements lie in the storage in order and without gaps (rows first)."""
         expected = 1
-        for size, step in zip(reversed(self.shape), reversed(self.stride), strict=True):
+        for size, step in zip(reversed(self.shape), reversed(self.stride), strict=False):
             if size == 0:
                 return True
             if size != 1 and step != expected:
@@ -122,14 +122,14 @@ class Tensor:
 
     def _steps(self) -> tuple[int, ...]:
         """The strides that matter: those of dimensions of one element do not."""
-        return tuple(step if size > 1 else 0 for size, step in zip(self.shape, self.stride, strict=True))
+        return tuple(step if size > 1 else 0 for size, step in zip(self.shape, self.stride, strict=False))
 
     @property
     def extent(self) -> tuple[int, int]:
         """First and last-plus-one byte of the storage that the elements touch."""
         if self.numel == 0:
             return (0, 0)
-        last = self.offset + sum((n - 1) * step for n, step in zip(self.shape, self.stride, strict=True))
+        last = self.offset + sum((n - 1) * step for n, step in zip(self.shape, self.stride, strict=False))
         bits = self.dtype.bits
         return self.offset * bits // 8, ((last + 1) * bits + 7) // 8
 
