@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from ..dtypes import DTYPES, DType
-from ..errors import LimitError, TensorError, UnsupportedError
+from ..errors import LimitError, TensorError, UnsupportedError, WeightliftError
 from ..limits import DEFAULT_LIMITS
 from ..tensors import Tensor
 from .values import describe
@@ -99,7 +99,7 @@ def _check_writable(key: str, tensor: Tensor) -> None:
                 f"{tensor.nbytes} bytes would be written for a view of {tensor.storage.nbytes} bytes",
                 expected=f"at most {budget}",
             )
-    except (TensorError, LimitError) as error:
+    except WeightliftError as error:
         error.at(repr(key))
         raise
 
@@ -126,18 +126,18 @@ def _without_aliases(plain: dict[str, Tensor], record: Record) -> tuple[dict[str
 
 
 def _settle_overlaps(keys: list[str], owned: dict[str, Tensor], record: Record, unshared: list[str]) -> None:
-    """Among tensors of one storage, turn those that lie inside another one into views of it."""
-    by_start = sorted(keys, key=lambda key: (owned[key].extent[0], -owned[key].extent[1]))
-    owner, end = by_start[0], -1
+    """Among tensors of one storage, turn those that lie inside a contiguous other one into views of it."""
+    # the widest first, and of two that cover the same bytes the contiguous one, so that the other is its view
+    by_start = sorted(keys, key=lambda k: (owned[k].extent[0], -owned[k].extent[1], not owned[k].is_contiguous))
+    furthest: dict[tuple[object, ...], str] = {}  # kind of element -> the contiguous tensor that ends last so far
+    end = -1
     for key in by_start:
         tensor = owned[key]
         start, stop = tensor.extent
-        if start >= end:
-            owner, end = key, stop
-            continue
-        whole = owned[owner]
-        inside = stop <= whole.extent[1] and whole.is_contiguous and whole.dtype is tensor.dtype
-        if inside and (whole.conj, whole.neg) == (tensor.conj, tensor.neg) and tensor.dtype.bits >= 8:
+        kind = (tensor.dtype.name, tensor.conj, tensor.neg)
+        owner = furthest.get(kind)
+        whole = owned[owner] if owner is not None else None
+        if whole is not None and stop <= whole.extent[1] and tensor.dtype.bits >= 8:
             record.views[key] = {
                 "of": owner,
                 "offset": tensor.offset - whole.offset,
@@ -145,10 +145,12 @@ def _settle_overlaps(keys: list[str], owned: dict[str, Tensor], record: Record, 
                 "stride": list(tensor.stride),
             }
             del owned[key]
-        else:
+            continue
+        if start < end:
             unshared.append(key)
-            if stop > end:
-                owner, end = key, stop
+        if tensor.is_contiguous and (whole is None or stop > whole.extent[1]):
+            furthest[kind] = key
+        end = max(end, stop)
 
 
 def _header(
