@@ -16,7 +16,7 @@ from ..pickles import Dict
 from ..sources import Source
 from ..tensors import Storage, Tensor
 from ..tensors.lazy import contiguous, product
-from ..writers.layout import OUR_KEY, VERSION
+from ..writers.layout import OUR_KEY, RESERVED, VERSION
 from ..writers.values import restore
 from .base import Format, Opening, Probe
 
@@ -144,7 +144,7 @@ def _with_recorded(entries: dict[str, Any], metadata: dict[str, Any], record: di
         for key, view in record.get("views", {}).items():
             entries[key] = _view(entries[view["of"]], view)
         for key, kept in metadata.items():
-            if key not in entries and isinstance(kept, str) and kept in entries:
+            if key not in entries and key not in RESERVED and isinstance(kept, str) and kept in entries:
                 entries[key] = entries[kept]
         values = record.get("values", {})
         parts: set[str] = set()

@@ -6,6 +6,7 @@ format description for type strings.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from struct import Struct
 from typing import Any
 
@@ -57,12 +58,13 @@ class NumpyDType:
 class Array:
     """A pickled `numpy.ndarray`. Of a plain element type it is a tensor; else only its shape is told."""
 
-    __slots__ = ("data", "dtype", "fortran", "shape")
+    __slots__ = ("axes", "data", "dtype", "fortran", "shape")
 
     def __init__(self) -> None:
         self.shape: tuple[int, ...] = (0,)
         self.dtype: NumpyDType | None = None
         self.fortran = False
+        self.axes: tuple[int, ...] = ()
         self.data: Source | list[Any] = Memory(b"")
 
     def build(self, state: object) -> None:
@@ -99,7 +101,12 @@ class Array:
         if self.dtype is None or self.dtype.dtype is None or not isinstance(self.data, Source):
             raise TensorError(f"a numpy array of {self.dtype!r}", expected="numbers or booleans")
         storage = Storage("array", self.data.size, self.data, little_endian=self.dtype.little_endian)
-        return array_tensor(self.dtype.dtype, self.shape, storage, fortran=self.fortran)
+        made = array_tensor(self.dtype.dtype, self.shape, storage, fortran=self.fortran)
+        if not self.axes:
+            return made
+        return replace(
+            made, shape=tuple(made.shape[i] for i in self.axes), stride=tuple(made.stride[i] for i in self.axes)
+        )
 
     def __repr__(self) -> str:
         return f"<numpy array {list(self.shape)} {self.dtype!r}>"
@@ -117,9 +124,14 @@ def _array(cls: Any, shape: Any, typecode: Any) -> Array | Object:
     return Object(Global("numpy.core.multiarray", "_reconstruct"), (cls, shape, typecode), is_call=True, offset=0)
 
 
-def _array_from_buffer(buffer: Any, dtype: Any, shape: Any, order: Any = "C", *_: Any) -> Array:
+def _array_from_buffer(buffer: Any, dtype: Any, shape: Any, order: Any = "C", axes: Any = None, *_: Any) -> Array:
+    """`numpy._core.numeric._frombuffer`; order "K" gives the shape before its axes are permuted by `axes`."""
     made = Array()
     made.build((shape, dtype, order == "F", bytes(buffer) if isinstance(buffer, bytearray) else buffer))
+    if order == "K" and axes is not None:
+        if not isinstance(axes, tuple | list) or sorted(axes) != list(range(len(made.shape))):
+            raise TensorError(f"axes {axes!r:.80} of a numpy array", expected="each of its axes once")
+        made.axes = tuple(axes)
     return made
 
 

@@ -12,8 +12,6 @@ from .pack import packed_chunks
 if TYPE_CHECKING:
     import torch
 
-_QUANTIZED = {"qint8", "quint8", "qint32"}
-
 
 def _torch() -> Any:
     try:
@@ -89,8 +87,7 @@ class _Loader:
             made = made.conj()
         if tensor.neg:
             made = torch._neg_view(made)
-        cast = tensor.extra.get("cast")
-        return made.to(self._dtype(cast)) if isinstance(cast, str) else made
+        return made.to(self._dtype(tensor.cast.name)) if tensor.cast else made
 
     def _storage(self, tensor: Tensor) -> Any:
         """The storage's bytes in memory, little-endian, from the start of its span."""
@@ -101,20 +98,36 @@ class _Loader:
         return made
 
     def _composite(self, tensor: Composite) -> Any:
+        try:
+            return self._of_parts(tensor, {name: self.load(part) for name, part in tensor.parts.items()})
+        except (RuntimeError, TypeError, ValueError, KeyError, IndexError) as error:
+            reason = str(error).partition("\n")[0]
+            raise TensorError(f"torch cannot make a {tensor.layout} tensor of its parts ({reason:.160})") from None
+
+    def _of_parts(self, tensor: Composite, got: dict[str, Any]) -> Any:
         torch, parts, more = self.torch, tensor.parts, tensor.attributes
-        got = {name: self.load(part) for name, part in parts.items()}
         layout = tensor.layout
         if layout == "sparse_coo":
             return torch.sparse_coo_tensor(
-                got["indices"], got["values"], tensor.shape, is_coalesced=more.get("is_coalesced")
+                got["indices"],
+                got["values"],
+                tensor.shape,
+                is_coalesced=more.get("is_coalesced"),
+                check_invariants=True,  # torch's kernels trust the indices
             )
         if layout in ("sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc"):
             first, second, values = got.values()
-            return torch.sparse_compressed_tensor(first, second, values, tensor.shape, layout=getattr(torch, layout))
+            kind = getattr(torch, layout)
+            return torch.sparse_compressed_tensor(
+                first, second, values, tensor.shape, layout=kind, check_invariants=True
+            )
         if layout == "nested":
+            _check_nested(got)
             return torch._nested_view_from_buffer(got["values"], got["sizes"], got["strides"], got["storage_offsets"])
         if layout == "jagged":
-            return torch.nested.nested_tensor_from_jagged(got["values"], got["offsets"], got.get("lengths"))
+            return torch.nested.nested_tensor_from_jagged(
+                got["values"], got["offsets"], got.get("lengths"), jagged_dim=more.get("ragged_idx", 1)
+            )
         if layout == "quantized":
             return self._quantized(tensor, got)
         if layout == "tuple":
@@ -127,10 +140,7 @@ class _Loader:
 
     def _quantized(self, tensor: Composite, got: dict[str, Any]) -> Any:
         torch, more = self.torch, tensor.attributes
-        integers = got["int_repr"]
-        if tensor.dtype is None or tensor.dtype.name not in _QUANTIZED:
-            raise UnsupportedError(f"torch cannot be handed packed {tensor.dtype} elements")
-        dtype = self._dtype(tensor.dtype.name)
+        dtype = self._dtype(str(tensor.dtype))
         if more.get("qscheme") == "per_tensor_affine":
             made = torch._empty_affine_quantized(
                 tensor.shape, scale=more["scale"], zero_point=more["zero_point"], dtype=dtype
@@ -138,12 +148,32 @@ class _Loader:
         else:
             scales = got["scales"] if "scales" in got else torch.tensor(more["scales"], dtype=torch.double)
             zeros = got["zero_points"] if "zero_points" in got else torch.tensor(more["zero_points"])
+            axis = more["axis"]  # torch's constructor does not check it, nor the lengths
+            if not 0 <= axis < len(tensor.shape) or not len(scales) == len(zeros) == tensor.shape[axis]:
+                raise TensorError(
+                    f"{len(scales)} scales and {len(zeros)} zero points for axis {axis} of {list(tensor.shape)}",
+                    expected="one of each for every slice",
+                )
             made = torch._empty_per_channel_affine_quantized(
-                tensor.shape, scales=scales, zero_points=zeros, axis=more["axis"], dtype=dtype
+                tensor.shape, scales=scales, zero_points=zeros, axis=axis, dtype=dtype
             )
-        storage = torch.storage.TypedStorage(wrap_storage=integers.untyped_storage(), dtype=dtype, _internal=True)
-        made.set_(storage, integers.storage_offset(), integers.shape, integers.stride())
+        held = got["packed"] if "packed" in got else got["int_repr"]
+        storage = torch.storage.TypedStorage(wrap_storage=held.untyped_storage(), dtype=dtype, _internal=True)
+        if "packed" in got:  # rows begin in bytes of their own: only a whole tensor has such a storage
+            made.set_(storage, held.storage_offset(), tensor.shape, made.stride())
+        else:
+            made.set_(storage, held.storage_offset(), held.shape, held.stride())
         return made
+
+
+def _check_nested(got: dict[str, Any]) -> None:
+    """Hold every tensor of a nested one against the buffer; torch's constructor does not."""
+    numel = got["values"].numel()
+    sizes, strides, offsets = (got[name].tolist() for name in ("sizes", "strides", "storage_offsets"))
+    for shape, stride, offset in zip(sizes, strides, offsets, strict=True):
+        last = offset + sum((n - 1) * step for n, step in zip(shape, stride, strict=True))
+        if min((offset, *shape, *stride), default=0) < 0 or (0 not in shape and last >= numel):
+            raise TensorError(f"a nested tensor of shape {shape} at {offset}", expected=f"at most {numel} elements")
 
 
 def _bytes_as_storage(torch: Any, tensor: Tensor, start: int, end: int) -> Any:

@@ -87,6 +87,8 @@ class Tensor:
     """The tensor subclass that the file names, if it names one."""
     extra: Mapping[str, Any] = field(default_factory=dict)
     """Python attributes that the file hangs on the tensor."""
+    cast: DType | None = None
+    """What `torch` turns the values into, where the file has them in a wider type (XLA, HPU)."""
 
     @property
     def numel(self) -> int:
@@ -101,10 +103,10 @@ class Tensor:
     @property
     def is_contiguous(self) -> bool:
         """Whether the elements lie in the storage in order and without gaps (rows first)."""
+        if 0 in self.shape:
+            return True
         expected = 1
         for size, step in zip(reversed(self.shape), reversed(self.stride), strict=False):
-            if size == 0:
-                return True
             if size != 1 and step != expected:
                 return False
             expected *= size

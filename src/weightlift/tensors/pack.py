@@ -62,7 +62,11 @@ def _resolved(tensor: Tensor, chunk: bytes) -> bytes:
     if not tensor.storage.little_endian:
         for i in range(width // 2):
             data[i::width], data[width - 1 - i :: width] = data[width - 1 - i :: width], data[i::width]
-    if tensor.neg:
+    if tensor.neg and "int" in tensor.dtype.name:
+        for at in range(0, len(data), width):
+            negated = -int.from_bytes(data[at : at + width], "little") % (1 << 8 * width)
+            data[at : at + width] = negated.to_bytes(width, "little")
+    elif tensor.neg:
         data[width - 1 :: width] = data[width - 1 :: width].translate(_FLIP_SIGN)
     if tensor.conj and is_complex:
         data[2 * width - 1 :: 2 * width] = data[2 * width - 1 :: 2 * width].translate(_FLIP_SIGN)
@@ -146,12 +150,17 @@ def _copy(
     steps: tuple[int, ...],
     shape: tuple[int, ...],
 ) -> None:
-    """Copy between two strided regions in memory; the longest moving dimension is the inner loop."""
-    moving = [d for d in range(len(shape)) if steps[d] and shape[d] > 1]
-    inner = max(moving, key=lambda d: shape[d]) if moving else -1
+    """Copy between two strided regions in memory; the longest dimension is the inner loop."""
+    inner = max(range(len(shape)), key=lambda d: shape[d])
     outer = [d for d in range(len(shape)) if d != inner]
-    n, out_step, step = (shape[inner], out_steps[inner], steps[inner]) if moving else (1, 1, 1)
+    n, out_step, step = shape[inner], out_steps[inner], steps[inner]
     for index in indices(*(range(shape[d]) for d in outer)):
         to = out_offset + sum(i * out_steps[d] for i, d in zip(index, outer, strict=True))
         at = sum(i * steps[d] for i, d in zip(index, outer, strict=True))
-        out[to : to + (n - 1) * out_step + 1 : out_step] = data[at : at + (n - 1) * step + 1 : step]
+        run = data[at : at + (n - 1) * step + 1 : step] if step else _repeated(data, at, n)
+        out[to : to + (n - 1) * out_step + 1 : out_step] = run
+
+
+def _repeated(data: memoryview, at: int, count: int) -> memoryview:
+    """One element, `count` times."""
+    return memoryview(data[at : at + 1].tobytes() * count).cast(_UNIT[data.itemsize])

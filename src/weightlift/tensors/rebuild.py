@@ -288,7 +288,7 @@ def _device_tensor(data: Any, dtype: Any = None, device: Any = None, grad: Any =
         raise TensorError(f"a device tensor of {data!r:.40}", expected="an array or a tensor")
     # torch casts to `dtype` where it differs (bfloat16 came as a float32 array)
     if isinstance(made, Tensor) and dtype is not None and dtype_of(dtype) is not made.dtype:
-        made = replace(made, extra={**made.extra, "cast": dtype_of(dtype).name})
+        made = replace(made, cast=dtype_of(dtype))
     return replace(made, requires_grad=grad is True)
 
 
