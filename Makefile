@@ -1,0 +1,45 @@
+# Everything sets itself up: a fresh machine needs Python >= 3.11, git and make.
+PYTHON ?= $(shell for p in python3 python3.11 python3.12 python3.13 python3.14 python; do \
+	command -v $$p >/dev/null && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+BIN := $(VENV)/bin
+CORPUS := .corpus
+
+.PHONY: help demo test check format corpus test-architectures bench clean
+help:  ## Say what can be made
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/'
+
+$(VENV)/.ready: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "weightlift needs Python 3.11 or newer (set PYTHON=...)" >&2; exit 2; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[test]'
+	@touch $@
+
+demo:  ## Real checkpoints: inspect, extract, and load into a torch model
+	@test -n "$(PYTHON)" || { echo "weightlift needs Python 3.11 or newer (set PYTHON=...)" >&2; exit 2; }
+	@test -e .venv-demo/.ready || { $(PYTHON) -m venv .venv-demo && .venv-demo/bin/python -m pip install --quiet \
+		--disable-pip-version-check -e . torch==2.13.0 && touch .venv-demo/.ready; }
+	.venv-demo/bin/python tools/fetch_checkpoints.py demo/files facenet silero lpips
+	.venv-demo/bin/python demo/run.py
+
+test: $(VENV)/.ready  ## The tests, on small real checkpoints too
+	$(BIN)/python tools/fetch_checkpoints.py $(CORPUS) --small
+	$(BIN)/python -m pytest
+
+check: $(VENV)/.ready  ## Format, lint, types, layers, tests
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/python -m pytest
+
+format: $(VENV)/.ready  ## Put the code into shape
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+corpus: $(VENV)/.ready  ## Every real checkpoint of tools/checkpoints.toml
+	$(BIN)/python tools/fetch_checkpoints.py $(CORPUS)
+	$(BIN)/python -m pytest tests/test_corpus.py
+
+clean:  ## Remove everything that can be made again
+	rm -rf .venv .venv-demo .venv-architectures .corpus demo/files build dist .mypy_cache .ruff_cache .hypothesis
