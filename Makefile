@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORPUS := .corpus
 
-.PHONY: help demo test check format corpus test-architectures bench clean
+.PHONY: help demo test check format corpus test-architectures bench changelog clean
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/'
 
@@ -40,6 +40,9 @@ format: $(VENV)/.ready  ## Put the code into shape
 corpus: $(VENV)/.ready  ## Every real checkpoint of tools/checkpoints.toml
 	$(BIN)/python tools/fetch_checkpoints.py $(CORPUS)
 	$(BIN)/python -m pytest tests/test_corpus.py
+
+changelog: $(VENV)/.ready  ## Gather the fragments of changelog.d/ into CHANGELOG.md
+	$(BIN)/towncrier build --yes
 
 clean:  ## Remove everything that can be made again
 	rm -rf .venv .venv-demo .venv-architectures .corpus demo/files build dist .mypy_cache .ruff_cache .hypothesis

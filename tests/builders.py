@@ -86,7 +86,9 @@ def torch_zip(pickle: bytes = BENIGN, members: Mapping[str, bytes] | None = None
     return out.getvalue()
 
 
-def torch_legacy(pickle: bytes = BENIGN, data: bytes = FOUR_FLOATS, numel: int = 4, keys: tuple[str, ...] = ("0",)) -> bytes:
+def torch_legacy(
+    pickle: bytes = BENIGN, data: bytes = FOUR_FLOATS, numel: int = 4, keys: tuple[str, ...] = ("0",)
+) -> bytes:
     """What torch.save wrote from 0.1.9 to 1.5."""
     head = pickled(integer(0x1950A86A20F9469CFC6C)) + pickled(integer(1001))
     head += pickled(dict_of(("protocol_version", integer(1001)), ("little_endian", b"\x88")))

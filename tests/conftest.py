@@ -6,9 +6,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from builders import torch_zip
 
 import weightlift as wl
+
+from builders import torch_zip
 
 
 @pytest.fixture

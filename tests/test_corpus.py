@@ -63,7 +63,13 @@ def leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Tensors and scalars of what torch loaded, by the path that we would give them."""
     if isinstance(value, dict):
         for key, item in value.items():
-            at = f"{path}.{key}" if path and isinstance(key, str) else key if isinstance(key, str) else f"{path}[{key!r}]"
+            at = (
+                f"{path}.{key}"
+                if path and isinstance(key, str)
+                else key
+                if isinstance(key, str)
+                else f"{path}[{key!r}]"
+            )
             yield from leaves(item, at)
     elif isinstance(value, list | tuple):
         for i, item in enumerate(value):

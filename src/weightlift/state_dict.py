@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .errors import StateDictError, UnsupportedError, WeightliftError
+from .patterns import matcher
 from .tensors import Composite, Tensor
 from .tensors.lazy import AnyTensor
 from .writers import Written, write_safetensors
@@ -105,24 +106,51 @@ class StateDict(Mapping[str, Any]):
                 error.at(repr(key))
                 raise
 
-    def without(self, keys: set[str]) -> StateDict:
-        """Return the same without some keys."""
-        left = {key: value for key, value in self._entries.items() if key not in keys}
-        return StateDict(left, name=self.name, versions=self.versions, notes=self.notes)
+    def select(self, *patterns: str) -> StateDict:
+        """Return the entries whose name fits one of the patterns (`encoder.**`, `*.weight`), in their order.
+
+        Raises:
+            StateDictError: a pattern that fits no name.
+        """
+        fitting = self._fitting(patterns)
+        return self._with({key: value for key, value in self._entries.items() if key in fitting})
+
+    def drop(self, *patterns: str) -> StateDict:
+        """Return the entries whose name fits none of the patterns.
+
+        Raises:
+            StateDictError: a pattern that fits no name.
+        """
+        fitting = self._fitting(patterns)
+        return self._with({key: value for key, value in self._entries.items() if key not in fitting})
+
+    def _fitting(self, patterns: tuple[str, ...]) -> set[str]:
+        out: set[str] = set()
+        for pattern in patterns:
+            fits = matcher(pattern)
+            found = {key for key in self._entries if fits(key)}
+            if not found:
+                raise StateDictError(f"pattern {pattern!r} fits no name", expected="at least one")
+            out |= found
+        return out
+
+    def _with(self, entries: dict[str, Any]) -> StateDict:
+        return StateDict(entries, name=self.name, versions=self.versions, notes=self.notes)
 
     def to_torch(self) -> dict[str, Any]:
-        """Return an OrderedDict of torch tensors; those that shared a storage share it again.
+        """Return an OrderedDict of torch tensors and values; those that shared a storage share it again.
 
         Fits `model.load_state_dict`. Reads every tensor.
 
         Raises:
             MissingDependencyError: torch is not installed.
+            UnsupportedError: an entry that torch cannot be handed, by its name.
         """
         from collections import OrderedDict
 
-        from .tensors.as_torch import mapping_to_torch
+        from .tensors.values_as_torch import values_to_torch
 
-        made: OrderedDict[str, Any] = OrderedDict(mapping_to_torch(self._entries))
+        made: OrderedDict[str, Any] = OrderedDict(values_to_torch(self._entries))
         if self.versions is not None:
             setattr(made, "_metadata", OrderedDict(self.versions))  # noqa: B010 - where load_state_dict looks for it
         return made

@@ -8,6 +8,10 @@ import re
 import zipfile
 
 import pytest
+
+from weightlift import errors
+from weightlift.faces.cli import main
+
 from builders import (
     BENIGN,
     FOUR_FLOATS,
@@ -24,9 +28,6 @@ from builders import (
     torch_zip,
     tuple_of,
 )
-
-from weightlift import errors
-from weightlift.faces.cli import main
 
 
 def one_tensor(**geometry) -> bytes:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 
 import pytest
-from builders import dict_of, integer, named, pickled, tensor, torch_zip
 
 import weightlift
 from weightlift.faces.cli import main
 from weightlift.faces.text import human_bytes, short_dtype
+
+from builders import dict_of, integer, named, pickled, tensor, torch_zip
 
 
 @pytest.fixture
@@ -18,7 +19,8 @@ def bundle(write):
     layers = dict_of(*((f"layers.{i}.weight", tensor()) for i in range(12)))
     optimizer = dict_of(("state", b"}"), ("param_groups", b"]"))
     return write(
-        torch_zip(pickled(dict_of(("state_dict", layers), ("epoch", integer(7)), ("optimizer", optimizer)))), "last.ckpt"
+        torch_zip(pickled(dict_of(("state_dict", layers), ("epoch", integer(7)), ("optimizer", optimizer)))),
+        "last.ckpt",
     )
 
 
@@ -62,7 +64,9 @@ def test_piped_output_is_plain(bundle, capsys):
 
 def test_several_models_need_a_name(write, tmp_path, capsys):
     """extract lists the candidates with sizes and takes --name."""
-    path = write(torch_zip(pickled(dict_of(("G", dict_of(("w", tensor()))), ("D", dict_of(("v", tensor(shape=(2,)))))))))
+    path = write(
+        torch_zip(pickled(dict_of(("G", dict_of(("w", tensor()))), ("D", dict_of(("v", tensor(shape=(2,))))))))
+    )
     out = str(tmp_path / "w.safetensors")
     assert main(["extract", str(path), out]) == 2
     assert "'G' (1 entries, 16 bytes); 'D' (1 entries, 8 bytes)" in capsys.readouterr().err
@@ -103,3 +107,15 @@ def test_units():
     assert [short_dtype(n) for n in ("bfloat16", "float8_e4m3fn", "int64", "quint8", "bool")] == [
         "bf16", "f8_e4m3fn", "i64", "qu8", "bool",
     ]  # fmt: skip
+
+
+def test_select_and_drop(bundle, tmp_path, capsys):
+    """Patterns choose keys; one that fits nothing is an error, not an empty result."""
+    out = str(tmp_path / "w.safetensors")
+    assert main(["extract", str(bundle), out, "--select", "layers.1.**", "--select", "layers.2.*"]) == 0
+    assert list(weightlift.open(out).state_dict()) == ["layers.1.weight", "layers.2.weight"]
+    assert main(["extract", str(bundle), out, "--drop", "layers.1*.weight"]) == 0
+    assert len(weightlift.open(out).state_dict()) == 9
+    capsys.readouterr()
+    assert main(["extract", str(bundle), out, "--drop", "layer.**"]) == 2
+    assert "pattern 'layer.**' fits no name" in capsys.readouterr().err

@@ -5,12 +5,13 @@ from __future__ import annotations
 import pickle
 
 import pytest
-from builders import call, dict_of, integer, named, pickled, text, tuple_of
 
 from weightlift.errors import LimitError, PickleError, TruncatedError
 from weightlift.limits import Limits
 from weightlift.pickles import Blob, Global, Object, read_pickle
 from weightlift.sources import Memory
+
+from builders import call, dict_of, integer, named, pickled, text, tuple_of
 
 
 def read(data: bytes, **more):
@@ -38,7 +39,9 @@ def test_build_gives_the_object_its_state():
 
 def test_slots_and_dict_are_both_attributes():
     """A state of (dict, slots dict) gives the attributes of both."""
-    made = read(pickled(named("m", "C") + b")\x81" + tuple_of(dict_of(("a", integer(1))), dict_of(("b", integer(2)))) + b"b"))
+    made = read(
+        pickled(named("m", "C") + b")\x81" + tuple_of(dict_of(("a", integer(1))), dict_of(("b", integer(2)))) + b"b")
+    )
     assert made.attributes == {"a": 1, "b": 2}
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from builders import dict_of, integer, named, pickled, storage, tensor, text
 
 from weightlift.errors import AmbiguousStateDictError, NoStateDictError
+
+from builders import dict_of, integer, named, pickled, storage, tensor, text
 
 OTHER = {"data/0": bytes(16), "data/1": bytes(16)}
 SECOND = tensor(where=storage("1"))
@@ -75,16 +76,19 @@ def test_a_part_of_another_is_set_aside(opened):
 
 def test_optimizer_state_is_no_state_dict(opened):
     """Moments by parameter number are an optimizer, not weights."""
-    optimizer = dict_of(
-        ("state", b"}(" + integer(0) + dict_of(("exp_avg", SECOND)) + b"u"), ("param_groups", b"]")
-    )
+    optimizer = dict_of(("state", b"}(" + integer(0) + dict_of(("exp_avg", SECOND)) + b"u"), ("param_groups", b"]"))
     checkpoint = opened(pickled(dict_of(("model", weights("w")), ("optimizer", optimizer))), **OTHER)
     assert list(checkpoint.state_dicts) == ["model"]
 
 
 def test_module_and_objects_that_hold_one(opened):
     """A pickled module gives its state dict without its class, also from within another object."""
-    holder = named("gone.agents", "Agent") + b")\x81" + dict_of(("net", module("w", fc=module("bias"))), ("t", integer(1))) + b"b"
+    holder = (
+        named("gone.agents", "Agent")
+        + b")\x81"
+        + dict_of(("net", module("w", fc=module("bias"))), ("t", integer(1)))
+        + b"b"
+    )
     checkpoint = opened(pickled(holder))
     assert list(checkpoint.state_dict()) == ["w", "fc.bias"]
     assert checkpoint.state_dict().name == "net"

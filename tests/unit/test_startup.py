@@ -6,6 +6,7 @@ import subprocess
 import sys
 
 import pytest
+
 from builders import torch_legacy, torch_zip
 
 HEAVY = {"numpy", "torch", "ml_dtypes", "safetensors", "pickle", "tarfile", "zipfile", "asyncio", "ssl", "socket"}

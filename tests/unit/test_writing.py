@@ -7,11 +7,12 @@ import os
 import struct
 
 import pytest
-from builders import FOUR_FLOATS, dict_of, pickled, tensor, torch_zip
 
 import weightlift as wl
 from weightlift.errors import WriteError
 from weightlift.writers import atomic, atomic_file, copying
+
+from builders import FOUR_FLOATS, dict_of, pickled, tensor, torch_zip
 
 
 def header_of(path):

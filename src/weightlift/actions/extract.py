@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ..checkpoint import Checkpoint
@@ -29,16 +30,19 @@ def extract(
     out: str | os.PathLike[str],
     *,
     name: str | None = None,
+    select: Sequence[str] = (),
+    drop: Sequence[str] = (),
     limits: Limits = DEFAULT_LIMITS,
     progress: Progress | None = None,
 ) -> Extraction:
     """Write the state dict of a checkpoint to `out`; nothing is left behind after an error.
 
-    `name` chooses one of several (see `Checkpoint.state_dicts`). Contiguous tensors are copied by the
+    `name` chooses one of several (see `Checkpoint.state_dicts`); `select` and `drop` are patterns over
+    its keys (`encoder.**`, `*.bias`). Contiguous tensors are copied by the
     kernel, strided ones in chunks, so memory stays small whatever the size of the file.
 
     Raises:
-        StateDictError: no state dict, or several and no name.
+        StateDictError: no state dict, several and no name, or a pattern that fits no key.
         WriteError: `out` cannot be written, or is the checkpoint itself.
         Everything that opening raises.
     """
@@ -47,6 +51,8 @@ def extract(
     with errors_name(path):
         checkpoint = open_checkpoint(path, limits=limits)
         state_dict = checkpoint.state_dict(name)
+        state_dict = state_dict.select(*select) if select else state_dict
+        state_dict = state_dict.drop(*drop) if drop else state_dict
         written = state_dict.save(out, progress=progress)
     return Extraction(os.fspath(path), state_dict, written, _findings(checkpoint, state_dict, written, name))
 

@@ -18,12 +18,23 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="FILE", help="any checkpoint")
     parser.add_argument("out", metavar="OUT", help="the safetensors file to write")
     parser.add_argument("--name", help="which state dict, where the checkpoint holds several (see inspect)")
+    parser.add_argument(
+        "--select", action="append", default=[], metavar="PATTERN", help="only these keys: 'encoder.**'"
+    )
+    parser.add_argument("--drop", action="append", default=[], metavar="PATTERN", help="all keys but these: '*.bias'")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Extract and say what was written."""
     with progress_line(f"extracting {arguments.path}") as progress:
-        done = extract(arguments.path, arguments.out, name=arguments.name, progress=progress)
+        done = extract(
+            arguments.path,
+            arguments.out,
+            name=arguments.name,
+            select=arguments.select,
+            drop=arguments.drop,
+            progress=progress,
+        )
     if arguments.json:
         from ..as_json import extraction_json
 
