@@ -31,6 +31,11 @@ class DType:
         """Bytes of one element; for packed types, of the smallest addressable group."""
         return max(1, self.bits // 8)
 
+    @property
+    def is_complex(self) -> bool:
+        """Whether an element is a pair of real and imaginary part."""
+        return "complex" in self.name
+
     def nbytes(self, numel: int) -> int:
         """Bytes that `numel` elements take without gaps."""
         return (numel * self.bits + 7) // 8
@@ -55,6 +60,7 @@ _TABLE = (
     DType("float32", 32, "F32", "float32", "FloatStorage"),
     DType("float64", 64, "F64", "float64", "DoubleStorage"),
     DType("complex32", 32),
+    DType("bcomplex32", 32),
     DType("complex64", 64, "C64", "complex64", "ComplexFloatStorage"),
     DType("complex128", 128, "", "complex128", "ComplexDoubleStorage"),
     DType("float8_e4m3fn", 8, "F8_E4M3", "float8_e4m3fn"),

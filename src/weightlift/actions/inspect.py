@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -231,19 +232,22 @@ def _kind_and_about(value: Any) -> tuple[str, str]:
     if isinstance(value, Array):
         return "array", f"{value.dtype!r} {list(value.shape)}"
     if isinstance(value, dict):
-        kind = getattr(value, "class_name", "dict")
-        shown = ", ".join(str(key)[:30] for key in list(value)[:6])
-        return kind, f"{len(value)} entries" + (f": {shown}{' ...' if len(value) > 6 else ''}" if value else "")
+        return getattr(value, "class_name", "dict"), _listed(len(value), "entries", value)
     if isinstance(value, list | tuple | set | frozenset):
         return type(value).__name__, f"{len(value)} items"
     if isinstance(value, Object):
-        held = len(value.attributes) or len(value.pairs) or len(value.args)
-        return value.class_name, f"{held} fields, not built"
+        fields = value.attributes or value.pairs
+        return value.class_name, _listed(len(fields) or len(value.args), "fields", fields) + " (not built)"
     if isinstance(value, Global):
         return "class or function", str(value)
     if isinstance(value, bytes | bytearray | Blob):
         return "bytes", f"{len(value):,} bytes"
     return type(value).__name__, repr(value)[:200]
+
+
+def _listed(count: int, what: str, names: Mapping[Any, Any]) -> str:
+    shown = ", ".join(str(key)[:30] for key in list(names)[:6])
+    return f"{count} {what}" + (f": {shown}{' ...' if len(names) > 6 else ''}" if shown else "")
 
 
 def _safety(checkpoint: Checkpoint) -> Safety:

@@ -46,7 +46,17 @@ def render_inspection(found: Inspection, *, width: int, every_tensor: bool = Fal
     if len(found.state_dicts) > 1 and found.chosen is None:
         lines += ["", "extract needs --name: none of these is plainly the weights"]
     lines += ["", safety_line(found.safety)]
-    return "\n".join(printable(line) for line in lines)
+    return "\n".join(_wrapped(printable(line), width) for line in lines)
+
+
+def _wrapped(line: str, width: int) -> str:
+    """Break a sentence that is wider than the terminal; rows of tables already fit."""
+    if not width or len(line) <= width:
+        return line
+    from textwrap import fill
+
+    indent = " " * (len(line) - len(line.lstrip()) + 4)
+    return fill(line, max(width, 40), subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def safety_line(safety: Safety) -> str:

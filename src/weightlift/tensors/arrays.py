@@ -144,7 +144,7 @@ def _numpy_scalar(dtype: Any, data: Any = b"") -> Any:
     if len(raw) != kind.itemsize:
         raise PickleError(f"a numpy {kind} of {len(raw)} bytes", expected=f"{kind.itemsize}")
     order = "<" if dtype.little_endian else ">"
-    if kind.name.startswith("complex"):
+    if kind.is_complex:
         return complex(*Struct(order + ("2f" if kind.name == "complex64" else "2d")).unpack(raw))
     return Struct(order + _SCALAR[kind.name]).unpack(raw)[0]
 

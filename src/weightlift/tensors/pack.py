@@ -57,7 +57,7 @@ def _runs(source: Source, start: int, end: int) -> Iterator[bytes]:
 def _resolved(tensor: Tensor, chunk: bytes) -> bytes:
     """Return the chunk little-endian and with its conj and neg bits carried out on the values."""
     data = bytearray(chunk)
-    is_complex = tensor.dtype.name.startswith("complex")
+    is_complex = tensor.dtype.is_complex
     width = tensor.dtype.itemsize // 2 if is_complex else tensor.dtype.itemsize
     if not tensor.storage.little_endian:
         for i in range(width // 2):

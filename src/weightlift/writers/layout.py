@@ -24,9 +24,9 @@ RESERVED = (OUR_KEY, "format")
 
 # Types without a code of their own are written as another of the same bits; the record says which.
 _WRITTEN_AS = {
-    "complex128": ("float64", 2), "complex32": ("float16", 2), "bits8": ("uint8", 1), "bits16": ("uint16", 1),
-    "bits1x8": ("uint8", 1), "bits2x4": ("uint8", 1), "bits4x2": ("uint8", 1), "qint8": ("int8", 1),
-    "quint8": ("uint8", 1), "qint32": ("int32", 1),
+    "complex128": ("float64", 2), "complex32": ("float16", 2), "bcomplex32": ("bfloat16", 2),
+    "bits8": ("uint8", 1), "bits16": ("uint16", 1), "bits1x8": ("uint8", 1), "bits2x4": ("uint8", 1),
+    "bits4x2": ("uint8", 1), "qint8": ("int8", 1), "quint8": ("uint8", 1), "qint32": ("int32", 1),
 }  # fmt: skip
 
 
