@@ -18,7 +18,8 @@ from typing import Any
 from .limits import DEFAULT_LIMITS, Limits
 from .modules import is_module, module_state_dict
 from .paths import Path, exact_name, path_name
-from .pickles import Dict, Object
+from .pickles import Dict, Global, Object
+from .pickles.script_objects import script_state
 from .state_dict import StateDict
 from .tensors import Composite, Tensor
 from .tensors.arrays import Array
@@ -65,15 +66,21 @@ def is_state_dict(value: Any) -> bool:
             return False
         if isinstance(item, Tensor | Composite) or (isinstance(item, Array) and item.is_tensor):
             tensors += 1
-        elif not _may_stand_beside_tensors(key):
+        elif script_state(item) is not None or (isinstance(item, tuple) and key.endswith("_packed_params")):
+            tensors += 1  # packed parameters of a quantised module: tensors, one level down
+        elif not _may_stand_beside_tensors(key, item):
             return False
     return tensors > 0
 
 
-def _may_stand_beside_tensors(key: str) -> bool:
-    """Entries of a real state dict that are no tensors: extra state, packed parameters, dtypes."""
+def _may_stand_beside_tensors(key: str, item: Any) -> bool:
+    """Entries of a real state dict that are no tensors: extra state, and what quantised modules add."""
     last = key.rpartition(".")[2]
-    return last == "_extra_state" or (last in ("_packed_params", "dtype") and "_packed_params." in key)
+    if last == "_extra_state" or (last == "bias" and item is None):
+        return True
+    if last in ("dtype", "weight_dtype", "weight_qscheme"):
+        return item is None or (isinstance(item, Global) and item.module == "torch")
+    return last == "op_type" and isinstance(item, str)
 
 
 def is_optimizer_state(value: Any) -> bool:
@@ -111,7 +118,7 @@ def find_candidates(
             made = module_reader(value, name) if module_reader else None
             state_dict = made if made is not None else module_state_dict(value, name, limits)
             class_name = value.class_name
-            if not state_dict.tensors:
+            if not len(state_dict):
                 continue  # a loss function, an activation: a module without weights
         else:
             state_dict, class_name = _from_mapping(value, name), getattr(value, "class_name", "dict")

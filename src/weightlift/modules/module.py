@@ -13,10 +13,8 @@ from ..limits import DEFAULT_LIMITS, Limits
 from ..pickles import Blob, Global, Object
 from ..state_dict import StateDict
 from ..tensors import Composite, Tensor
-from .special import SPECIAL
-
-_HOOKS = ("_state_dict_hooks", "_state_dict_pre_hooks")
-_PLAIN_TORCH = ("torch.nn.modules.", "torch.nn.parallel.", "torch.ao.nn.", "torch.nn.quantized.", "torch._dynamo.")
+from .hooks import KNOWN_HOOKS, Call, hook_name
+from .special import Special, special_of
 
 # fx rebuilds its modules by a call whose first argument is the module's __dict__
 _FX_CALLS = {
@@ -24,6 +22,8 @@ _FX_CALLS = {
     Global("torch.fx.graph_module", "reduce_package_graph_module"),
     Global("torch.fx.graph_module", "reduce_deploy_graph_module"),
 }
+# what torch.compile returns is pickled as a call with the module it wraps
+_COMPILED = Global("torch._dynamo.eval_frame", "OptimizedModule")
 
 
 def module_attributes(value: Any) -> dict[Any, Any] | None:
@@ -33,6 +33,8 @@ def module_attributes(value: Any) -> dict[Any, Any] | None:
     if value.is_call and value.fn in _FX_CALLS:
         position = 1 if isinstance(value.fn, Global) and value.fn.name == "reduce_deploy_graph_module" else 0
         attributes: dict[Any, Any] = next((a for a in value.args[position:] if isinstance(a, dict)), {})
+    elif value.is_call and value.fn == _COMPILED and value.args:
+        attributes = {"_parameters": {}, "_modules": {"_orig_mod": value.args[0]}}
     else:
         attributes = value.attributes
     found = attributes.get("_parameters"), attributes.get("_modules")
@@ -40,8 +42,10 @@ def module_attributes(value: Any) -> dict[Any, Any] | None:
 
 
 def is_module(value: Any) -> bool:
-    """Whether a value is a pickled `nn.Module`: an object with `_parameters` and `_modules`."""
-    return module_attributes(value) is not None or (isinstance(value, Object) and value.class_name in SPECIAL)
+    """Whether a value is a pickled `nn.Module`: an object with `_parameters` and `_modules`, or a known kind."""
+    if module_attributes(value) is not None:
+        return True
+    return isinstance(value, Object) and not value.is_call and special_of(value.class_name) is not None
 
 
 def module_state_dict(module: Object, name: str = "", limits: Limits = DEFAULT_LIMITS) -> StateDict:
@@ -75,24 +79,21 @@ class _Reader:
         class_name = module.class_name
         where = prefix.removesuffix(".") or "the module itself"
         attributes = module_attributes(module) or {}
-        special = SPECIAL.get(class_name)
-        if not class_name.startswith(_PLAIN_TORCH) and special is None:
+        special = special_of(class_name)
+        if not class_name.startswith("torch."):
             self.foreign.setdefault(class_name, where)
-        for hook in _HOOKS:
-            if hooks := attributes.get(hook):
-                names = ", ".join(_hook_name(h) for h in hooks.values()) if isinstance(hooks, dict) else "?"
-                self.notes.append(f"{where}: a hook may change the state dict ({names})")
         if nested := [key for key, held in _bytes_in(attributes) if held[:4] == b"PK\3\4"]:
             self.notes.append(
                 f"{where}: its own state holds {len(nested)} archives as bytes ({', '.join(nested[:3])}); "
                 "tensors inside them are not listed"
             )
-        self.versions[prefix.removesuffix(".")] = {"version": special.version if special else 1}
+        metadata: dict[str, Any] = {"version": special.version if special else _version(attributes)}
+        self.versions[prefix.removesuffix(".")] = metadata
+        if hooks := attributes.get("_state_dict_pre_hooks"):
+            self._note_hooks(where, hooks)
+        self._own_entries(attributes, prefix)
         if special is not None:
-            for key, value in special.own_entries(module):
-                self._put(prefix + key, value)
-        else:
-            self._own_entries(attributes, prefix)
+            self._special_entries(special, module, prefix, where)
         submodules = attributes.get("_modules")
         for name, child in submodules.items() if isinstance(submodules, dict) else ():
             if child is None:
@@ -101,11 +102,41 @@ class _Reader:
                 self.notes.append(f"{prefix}{name}: stands among the submodules and is {child!r:.60}; left out")
                 continue
             self.read(child, f"{prefix}{name}.", depth + 1)
+        if hooks := attributes.get("_state_dict_hooks"):
+            self._run_known_hooks(where, hooks, attributes, prefix, metadata)
+
+    def _special_entries(self, special: Special, module: Object, prefix: str, where: str) -> None:
+        if special.note:
+            self.notes.append(f"{where}: {special.note}")
+        try:
+            for key, value in special.own_entries(module) if special.own_entries else ():
+                self._put(prefix + key, value)
+        except TensorError as error:
+            raise error.at(where) from None
+
+    def _run_known_hooks(
+        self, where: str, hooks: Any, attributes: dict[Any, Any], prefix: str, metadata: dict[str, Any]
+    ) -> None:
+        """Do what torch's own hooks do; note the others."""
+        strangers = {}
+        for key, hook in hooks.items() if isinstance(hooks, dict) else (("?", hooks),):
+            known = KNOWN_HOOKS.get(hook_name(hook))
+            if known is None:
+                strangers[key] = hook
+            else:
+                known(Call(hook, attributes, self.entries, prefix, metadata))
+        if strangers:
+            self._note_hooks(where, strangers)
+
+    def _note_hooks(self, where: str, hooks: Any) -> None:
+        names = ", ".join(map(hook_name, hooks.values())) if isinstance(hooks, dict) else "?"
+        self.notes.append(f"{where}: a hook may change the state dict ({names})")
 
     def _own_entries(self, attributes: dict[Any, Any], prefix: str) -> None:
         hidden = attributes.get("_non_persistent_buffers_set")
         skipped = hidden if isinstance(hidden, set | frozenset | list | tuple) else ()
-        for name, value in attributes["_parameters"].items():
+        parameters = attributes.get("_parameters")
+        for name, value in parameters.items() if isinstance(parameters, dict) else ():
             if value is not None:
                 self._put(f"{prefix}{name}", value, "parameter")
         buffers = attributes.get("_buffers")
@@ -136,7 +167,7 @@ def _bytes_in(attributes: dict[Any, Any]) -> list[tuple[str, bytes]]:
     return out
 
 
-def _hook_name(hook: Any) -> str:
-    if isinstance(hook, Object) and hook.args and isinstance(hook.args[0], Global):
-        return str(hook.args[0])
-    return str(hook) if isinstance(hook, Global) else getattr(hook, "class_name", "?")
+def _version(attributes: dict[Any, Any]) -> int:
+    """The `_version` of a class that is not in the table: 2 for batch and instance norms, whoever wrote them."""
+    buffers = attributes.get("_buffers")
+    return 2 if isinstance(buffers, dict) and "num_batches_tracked" in buffers else 1

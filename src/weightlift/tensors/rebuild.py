@@ -156,6 +156,10 @@ def _qtensor(
             else:
                 attributes[name] = value
         attributes["axis"] = quantizer[3]
+        zero_points = parts.get("zero_points")
+        if scheme == "per_channel_affine" and zero_points is not None and zero_points.dtype.name.startswith("float"):
+            # torch pickles both schemes under one name and tells them apart like this (aten quantizer factories)
+            attributes["qscheme"] = "per_channel_affine_float_qparams"
     return Composite("quantized", plain.dtype, plain.shape, parts, attributes, requires_grad=grad is True)
 
 

@@ -13,6 +13,7 @@ from typing import Any
 from ..dtypes import DTYPES
 from ..errors import MalformedError, UnsupportedError
 from ..pickles import Dict, Global
+from ..pickles.script_objects import script_object, script_state
 from ..tensors import Composite, Tensor
 
 JSON = Any
@@ -57,6 +58,8 @@ def describe(key: str, value: Any, tensors: dict[str, Tensor]) -> JSON:
     if isinstance(value, dict):
         pairs = [[describe(f"{key}.key", k, {}), describe(f"{key}.{k}", item, tensors)] for k, item in value.items()]
         return {"dict": pairs}
+    if (script := script_state(value)) is not None:
+        return {"script_object": script[0], "state": describe(f"{key}.state", script[1], tensors)}
     raise UnsupportedError(
         f"{key!r} is {value!r:.80}, which is neither a tensor nor plain data", remedy="leave it out with --drop"
     )
@@ -98,6 +101,8 @@ def restore(skeleton: JSON, tensor: Callable[[str], Tensor]) -> Any:
         if kind in ("tuple", "list"):
             items = [restore(item, tensor) for item in content]
             return tuple(items) if kind == "tuple" else items
+        if kind == "script_object":
+            return script_object(str(content), restore(skeleton["state"], tensor))
         if kind == "dict":
             return Dict("dict", [(restore(k, tensor), restore(v, tensor)) for k, v in content])
     except (TypeError, ValueError, KeyError, AttributeError, RecursionError):

@@ -1,0 +1,95 @@
+"""What a state dict holds besides tensors, as torch has it: tuples, dtypes, packed parameters.
+
+Quantised modules put these into their state dict and take them back from it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import UnsupportedError, WeightliftError
+from ..pickles import Global
+from ..pickles.script_objects import script_state
+from .as_torch import _torch, mapping_to_torch
+from .lazy import AnyTensor, Composite, Tensor
+
+# The C++ classes that hold packed weights, and nothing else that a file may ask torch to build.
+_PACKED_CLASSES = {
+    *(f"quantized.{name}PackedParamsBase" for name in ("Linear", "Conv2d", "Conv3d", "Embedding")),
+    "rnn.CellParamsBase",
+    "sparse.LinearPackedParamsBase",
+}
+
+
+def values_to_torch(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return torch's form of every value by name; tensors that share a storage share it again.
+
+    Raises:
+        UnsupportedError: a value that torch cannot be handed, by its name.
+    """
+    flat: dict[str, AnyTensor] = {}
+    for value in values.values():
+        _collect(value, flat)
+    made = mapping_to_torch(flat)
+    out = {}
+    for key, value in values.items():
+        try:
+            out[key] = _value(value, made)
+        except WeightliftError as error:
+            raise error.at(repr(key)) from None
+    return out
+
+
+def _collect(value: Any, flat: dict[str, AnyTensor]) -> None:
+    """Put every tensor inside a value into `flat`, under a name that `_value` finds again."""
+    if isinstance(value, Tensor | Composite):
+        flat[str(id(value))] = value
+    elif isinstance(value, tuple | list):
+        for item in value:
+            _collect(item, flat)
+    elif isinstance(value, dict):
+        for item in value.values():
+            _collect(item, flat)
+    elif (script := script_state(value)) is not None:
+        _collect(script[1], flat)
+
+
+def _value(value: Any, made: Mapping[str, Any]) -> Any:
+    if isinstance(value, Tensor | Composite):
+        return made[str(id(value))]
+    if isinstance(value, tuple | list):
+        items = [_value(item, made) for item in value]
+        return tuple(items) if isinstance(value, tuple) else items
+    if isinstance(value, dict):
+        return {key: _value(item, made) for key, item in value.items()}
+    if isinstance(value, Global):
+        return _named(value)
+    if (script := script_state(value)) is not None:
+        return _script_object(script[0], _value(script[1], made))
+    if value is None or isinstance(value, bool | int | float | complex | str | bytes | bytearray):
+        return value
+    raise UnsupportedError(f"{value!r:.80}", expected="tensors or plain data")
+
+
+def _named(value: Global) -> Any:
+    """A dtype, quantisation scheme or memory layout of torch."""
+    torch = _torch()
+    found = getattr(torch, value.name, None) if value.module == "torch" else None
+    if not isinstance(found, torch.dtype | torch.qscheme | torch.layout | torch.memory_format):
+        raise UnsupportedError(f"{value}", expected="a dtype, scheme or layout of torch")
+    return found
+
+
+def _script_object(class_name: str, state: Any) -> Any:
+    """Packed parameters, made by torch from their state."""
+    torch = _torch()
+    if class_name not in _PACKED_CLASSES:
+        raise UnsupportedError(f"a script object {class_name}", expected=f"one of {', '.join(sorted(_PACKED_CLASSES))}")
+    made = torch.ScriptObject.__new__(torch.ScriptObject)
+    try:
+        made.__setstate__((state, f"__torch__.torch.classes.{class_name}"))
+    except (RuntimeError, TypeError) as error:
+        reason = str(error).partition("\n")[0]
+        raise UnsupportedError(f"torch cannot make a {class_name} of its state ({reason:.160})") from None
+    return made
