@@ -463,8 +463,9 @@ def _additems(m: _Machine) -> None:
 
 
 def _frozenset(m: _Machine) -> None:
+    items = m.pop_mark()  # first, since it is this that brings back the stack to append to
     try:
-        m.stack.append(frozenset(m.pop_mark()))
+        m.stack.append(frozenset(items))
     except TypeError:
         raise PickleError("a frozenset item that cannot be hashed") from None
 
