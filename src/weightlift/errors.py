@@ -13,6 +13,8 @@
     ├── StateDictError           no such state dict, or a key that is not there
     │   ├── NoStateDictError
     │   └── AmbiguousStateDictError
+    ├── PlanError                a plan that cannot be read, checked or carried out
+    │   └── PatternError         a pattern or rule that means nothing, with its column
     ├── MissingDependencyError   an optional package is needed; names the install line
     └── WriteError               the output cannot be written
 
@@ -95,6 +97,18 @@ class NoStateDictError(StateDictError):
 
 class AmbiguousStateDictError(StateDictError):
     """Several state dicts and none is plainly the weights."""
+
+
+class PlanError(WeightliftError):
+    """A plan that cannot be read, checked or carried out."""
+
+
+class PatternError(PlanError):
+    """A pattern or rule that means nothing. `column` counts from 1 within its text."""
+
+    def __init__(self, found: str, *, expected: str = "", remedy: str = "", where: str = "", column: int = 0) -> None:
+        super().__init__(found, expected=expected, remedy=remedy, where=where)
+        self.column = column
 
 
 class MissingDependencyError(WeightliftError):

@@ -1,26 +1,212 @@
-"""Patterns over names: anchored at segments, so that `layers.1` never means `layers.10`."""
+"""Patterns over names: anchored at segments, so that `layers.1` never means `layers.10`.
+
+| in a pattern | fits | and is called |
+|---|---|---|
+| `{i}`, `{2*i+1}` | an integer; one letter other than `t`, or `{name:int}` | by its letter |
+| `{t}`, `{name}` | one segment, or the rest of one | by its name |
+| `{a,b,c}` | one of these, in this order | by its place among the enumerations |
+| `**` | any number of whole segments | `**` |
+| `*` | any part of one segment; for choosing only | |
+
+The same values in another pattern spell another name: that is what a rule does.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
+
+from .errors import PatternError
+
+Value = int | str
+Binding = dict[str, Value]
+"""Name -> what it stands for: an integer, a text, or for an enumeration (`#0`, `#1` ...) the place in it."""
+
+TAIL = "**"
+_INTEGER = r"0|[1-9][0-9]{0,17}"
+_HOLE = re.compile(r"\{([^{}]*)\}|\*\*|\*")
+_AFFINE = re.compile(r"(?:(\d+)\s*\*\s*)?([A-Za-z_]\w*)(?:\s*([+-])\s*(\d+))?(?:\s*:\s*(int|text))?")
+
+
+@dataclass(frozen=True, slots=True)
+class Hole:
+    """A named part of a pattern. An integer hole stands for `scale * value + shift`."""
+
+    name: str
+    kind: str
+    scale: int = 1
+    shift: int = 0
+    choices: tuple[str, ...] = ()
+
+
+Part = str | Hole
+
+
+class Pattern:
+    """A pattern, parsed: fits names and spells them."""
+
+    __slots__ = ("_regex", "parts", "text")
+
+    def __init__(self, text: str) -> None:
+        """Raises PatternError, with the column, for a pattern that means nothing."""
+        self.text = text
+        self.parts = tuple(_parse(text))
+        self._regex: re.Pattern[str] | None = None
+
+    @property
+    def holes(self) -> tuple[Hole, ...]:
+        """The named parts in order."""
+        return tuple(part for part in self.parts if isinstance(part, Hole))
+
+    @property
+    def enumerations(self) -> tuple[Hole, ...]:
+        """The enumerations in order."""
+        return tuple(hole for hole in self.holes if hole.kind == "enum")
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What the pattern binds: names of holes, enumerations apart."""
+        return frozenset(hole.name for hole in self.holes if hole.kind not in ("enum", "any"))
+
+    def match(self, key: str) -> Binding | None:
+        """Return what the holes stand for in a whole key, or None where it does not fit."""
+        if self._regex is None:
+            self._regex = re.compile(_regex(self.parts))
+        found = self._regex.fullmatch("." + key)
+        if found is None:
+            return None
+        out: Binding = {}
+        for hole, text in zip(self.holes, found.groups(), strict=True):
+            value = _value(hole, text)
+            if value is None or out.setdefault(hole.name, value) != value:
+                return None
+        return out
+
+    def spell(self, values: Mapping[str, Value]) -> str:
+        """Return the name that the values make.
+
+        Raises:
+            PatternError: a hole without a value, or a negative number.
+        """
+        out = ""
+        for part in self.parts:
+            if isinstance(part, str):
+                out += part
+                continue
+            if part.name not in values:
+                raise PatternError(f"{{{part.name}}} has no value in {self.text!r}", expected="it on both sides")
+            out += _spelled(part, values[part.name])
+        return out.removeprefix(".")
+
+    def prefixed(self, prefix: str) -> Pattern:
+        """Return the pattern for names under a prefix."""
+        return Pattern(f"{prefix}{self.text}") if prefix else self
+
+    def __repr__(self) -> str:
+        return f"Pattern({self.text!r})"
 
 
 @cache
-def matcher(pattern: str) -> Callable[[str], bool]:
-    """Return whether a whole name fits: `*` is any part of one segment, `**` any number of segments.
+def pattern(text: str) -> Pattern:
+    """Return the pattern of a text, parsed once."""
+    return Pattern(text)
 
-    >>> fits = matcher("layers.*.attn.**")
-    >>> fits("layers.1.attn.q.weight"), fits("layers.1.mlp.weight"), fits("x.layers.1.attn.q")
-    (True, False, False)
-    """
-    import re
 
-    out = ""
-    for segment in pattern.split("."):
-        if segment == "**":
-            out += r"(?:\.[^.]+)*"
+def _parse(text: str) -> list[Part]:
+    if not text or text != text.strip():
+        raise PatternError(f"pattern {text!r} is empty or has spaces around it", column=1)
+    parts: list[Part] = ["."]
+    at = enums = 0
+    for found in _HOLE.finditer(text):
+        parts.append(text[at : found.start()])
+        inside = found.group(1)
+        if inside is None:
+            parts.append(Hole(TAIL, "tail") if found.group() == TAIL else Hole(f"*{found.start()}", "any"))
+        elif "," in inside or ".." in inside:
+            parts.append(Hole(f"#{enums}", "enum", choices=_choices(inside)))
+            enums += 1
         else:
-            out += r"\." + "[^.]*".join(map(re.escape, segment.split("*")))
-    fits = re.compile(out).fullmatch
-    return lambda name: fits("." + name) is not None
+            parts.append(_named(inside, found.start() + 1))
+        at = found.end()
+    parts.append(text[at:])
+    for part in parts:
+        if isinstance(part, str) and ("{" in part or "}" in part):
+            raise PatternError(f"a lone brace in {text!r}", column=text.index(part) + part.find("{") + 1)
+    return _tails([part for part in parts if part != ""])
+
+
+def _tails(parts: list[Part]) -> list[Part]:
+    """Let a tail own the dot before it, so that it can be empty."""
+    out: list[Part] = []
+    for i, part in enumerate(parts):
+        if isinstance(part, Hole) and part.kind == "tail":
+            before, after = out[-1] if out else ".", parts[i + 1] if i + 1 < len(parts) else "."
+            if not (isinstance(before, str) and before.endswith(".")) or not (isinstance(after, str) and after[0] == "."):
+                raise PatternError("** beside something else in its segment", expected="** as a whole segment", column=1)
+            out[-1] = before[:-1]
+        out.append(part)
+    return [part for part in out if part != ""]
+
+
+def _choices(inside: str) -> tuple[str, ...]:
+    out: list[str] = []
+    for piece in inside.split(","):
+        low, dots, high = piece.strip().partition("..")
+        if dots and low.isdecimal() and high.isdecimal():
+            out += map(str, range(int(low), int(high) + 1))
+        else:
+            out.append(piece.strip())
+    return tuple(out)
+
+
+def _named(inside: str, column: int) -> Hole:
+    found = _AFFINE.fullmatch(inside.strip())
+    if found is None:
+        raise PatternError(
+            f"{{{inside}}} is no hole", expected="{i}, {2*i+1}, {t}, {name:int} or {a,b}", column=column
+        )
+    scale, name, sign, shift, kind = found.groups()
+    is_integer = kind == "int" or bool(scale or shift) or (kind is None and len(name) == 1 and name != "t")
+    if not is_integer:
+        return Hole(name, "text")
+    if scale is not None and int(scale) == 0:
+        raise PatternError(f"{{{inside}}} is always the same number", expected="a factor of 1 or more", column=column)
+    return Hole(name, "int", int(scale or 1), int(f"{sign}{shift}") if shift else 0)
+
+
+def _regex(parts: tuple[Part, ...]) -> str:
+    out = ""
+    for part in parts:
+        if isinstance(part, str):
+            out += re.escape(part)
+        elif part.kind == "int":
+            out += f"({_INTEGER})"
+        elif part.kind == "enum":
+            out += f"({'|'.join(map(re.escape, sorted(part.choices, key=len, reverse=True)))})"
+        elif part.kind == "tail":
+            out += r"((?:\.[^.]+)*)"
+        else:
+            out += "([^.]*)" if part.kind == "any" else "([^.]+)"
+    return out
+
+
+def _value(hole: Hole, text: str) -> Value | None:
+    if hole.kind == "enum":
+        return hole.choices.index(text)
+    if hole.kind != "int":
+        return text
+    value, rest = divmod(int(text) - hole.shift, hole.scale)
+    return value if rest == 0 and value >= 0 else None
+
+
+def _spelled(hole: Hole, value: Value) -> str:
+    if hole.kind == "enum":
+        return hole.choices[int(value)]
+    if hole.kind != "int":
+        return str(value)
+    number = hole.scale * int(value) + hole.shift
+    if number < 0:
+        raise PatternError(f"{{{hole.name}}} = {value} gives the number {number}", expected="0 or more")
+    return str(number)

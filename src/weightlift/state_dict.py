@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .errors import StateDictError, UnsupportedError, WeightliftError
-from .patterns import matcher
+from .patterns import pattern
 from .tensors import Composite, Tensor
 from .tensors.lazy import AnyTensor
 from .writers import Written, write_safetensors
@@ -126,11 +126,11 @@ class StateDict(Mapping[str, Any]):
 
     def _fitting(self, patterns: tuple[str, ...]) -> set[str]:
         out: set[str] = set()
-        for pattern in patterns:
-            fits = matcher(pattern)
-            found = {key for key in self._entries if fits(key)}
+        for text in patterns:
+            wanted = pattern(text)
+            found = {key for key in self._entries if wanted.match(key) is not None}
             if not found:
-                raise StateDictError(f"pattern {pattern!r} fits no name", expected="at least one")
+                raise StateDictError(f"pattern {text!r} fits no name", expected="at least one")
             out |= found
         return out
 

@@ -1,10 +1,13 @@
-"""Patterns over names."""
+"""Patterns over names: what fits, what is bound, what is spelled."""
 
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from weightlift.patterns import matcher
+from weightlift.errors import PatternError
+from weightlift.patterns import Pattern
 
 
 @pytest.mark.parametrize(
@@ -16,9 +19,40 @@ from weightlift.patterns import matcher
         ("a.**.b", ["a.b", "a.x.b", "a.x.y.b"], ["a.xb", "ab"]),
         ("h.*_proj", ["h.q_proj", "h._proj"], ["h.q.k_proj"]),
         ("a+b", ["a+b"], ["aab"]),
+        ("h.{i}.w", ["h.0.w", "h.12.w"], ["h.01.w", "h.x.w", "h.1.2.w"]),
+        ("h.{2*i+1}.w", ["h.1.w", "h.3.w"], ["h.0.w", "h.2.w"]),
+        ("{i}.x.{i}", ["1.x.1"], ["1.x.2"]),
+        ("l{i}_{t}", ["l3_w"], ["lx_w"]),
+        ("{q,k,v}.w", ["q.w", "v.w"], ["o.w"]),
+        ("{0..2}.w", ["0.w", "2.w"], ["3.w"]),
     ],
 )
 def test_patterns_are_anchored_at_segments(pattern, fits, misses):
     """A pattern fits whole names, segment by segment."""
-    assert all(map(matcher(pattern), fits))
-    assert not any(map(matcher(pattern), misses))
+    assert all(Pattern(pattern).match(name) is not None for name in fits)
+    assert not any(Pattern(pattern).match(name) for name in misses)
+
+
+def test_binding_and_spelling():
+    """What one pattern binds, another spells."""
+    found = Pattern("layer.{i}.attn.{query,key}.{t}").match("layer.3.attn.key.bias")
+    assert found == {"i": 3, "#0": 1, "t": "bias"}
+    assert Pattern("h.{2*i+1}.{q,k}_proj.{t}").spell(found) == "h.7.k_proj.bias"
+    assert Pattern("{t}").spell({"t": "w"}) == "w"
+
+
+@pytest.mark.parametrize("text", ["", " a", "a.{", "a.{b c}", "{0*i}", "a**", "x.{}"])
+def test_meaningless_patterns_are_refused(text):
+    """A pattern that means nothing is an error where it is written."""
+    with pytest.raises(PatternError):
+        Pattern(text)
+
+
+@given(st.integers(0, 99), st.integers(1, 5), st.integers(-3, 5), st.sampled_from(["w", "b"]), st.lists(st.sampled_from(["a", "b0"])))
+def test_spelling_is_the_inverse_of_matching(i, scale, shift, leaf, tail):
+    """A spelled name fits its pattern and gives back the values."""
+    sign = f"{shift:+d}" if shift else ""
+    made = Pattern(f"x.{{{scale}*i{sign}}}.**.{{t}}.{{w,b}}")
+    values = {"i": i, "**": "".join("." + t for t in tail), "t": "t1", "#0": "wb".index(leaf)}
+    if scale * i + shift >= 0:
+        assert made.match(made.spell(values)) == values

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ..dtypes import DType
 from ..errors import MissingDependencyError, UnsupportedError
 from .lazy import Tensor
 
@@ -15,7 +16,7 @@ def to_numpy(tensor: Tensor) -> np.ndarray[Any, Any]:
     """Return a new, writable array with the tensor's values, rows first."""
     import numpy as np
 
-    dtype = _numpy_dtype(tensor)
+    dtype = numpy_dtype(tensor.dtype)
     out = np.empty(tensor.nbytes, dtype=np.uint8)
     at = 0
     for chunk in tensor.chunks():
@@ -24,12 +25,17 @@ def to_numpy(tensor: Tensor) -> np.ndarray[Any, Any]:
     return out.view(dtype).reshape(tensor.shape)
 
 
-def _numpy_dtype(tensor: Tensor) -> np.dtype[Any]:
+def numpy_dtype(dtype: DType) -> np.dtype[Any]:
+    """Return the numpy (or ml_dtypes) type of the same elements.
+
+    Raises:
+        UnsupportedError: there is none. MissingDependencyError: ml_dtypes is not installed.
+    """
     import numpy as np
 
-    name = tensor.dtype.numpy
-    if not name or tensor.dtype.bits < 8:
-        raise UnsupportedError(f"numpy has no {tensor.dtype}", remedy="take .tobytes() or .torch()")
+    name = dtype.numpy
+    if not name or dtype.bits < 8:
+        raise UnsupportedError(f"numpy has no {dtype}", remedy="take .tobytes() or .torch()")
     try:
         return np.dtype(name)
     except TypeError:
@@ -38,7 +44,7 @@ def _numpy_dtype(tensor: Tensor) -> np.dtype[Any]:
         import ml_dtypes
     except ImportError:
         raise MissingDependencyError(
-            f"numpy alone has no {tensor.dtype}", remedy="pip install ml_dtypes, or take .torch()"
+            f"numpy alone has no {dtype}", remedy="pip install ml_dtypes, or take .torch()"
         ) from None
     found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, name))
     return found

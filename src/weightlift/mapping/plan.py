@@ -1,0 +1,111 @@
+"""A plan: one TOML document with rules, as a value that is parsed once and saved as it was written."""
+
+from __future__ import annotations
+
+import os
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import PlanError
+from ..tensors.computed import Lazy
+from .resolve import Resolution, Schema, resolve
+from .rules import Rule, parse_rule
+
+VERSION = 1
+_RULES = re.compile(r'^[ \t]*rules[ \t]*=[ \t]*("""|\'\'\')', re.MULTILINE)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Where every weight goes. `text` is the document itself: comments and order survive loading and saving.
+
+    >>> plan = Plan.of("old.{t} -> new.{t}")
+    >>> len(plan.rules)
+    1
+    """
+
+    text: str
+    rules: tuple[Rule, ...]
+    dims: Mapping[str, int]
+    schemas: Mapping[str, str]
+    """"source" and "target" -> the schema hash that the plan was written for, where it says."""
+
+    @classmethod
+    def parse(cls, text: str) -> Plan:
+        """Return the plan of a document.
+
+        Raises:
+            PlanError: no TOML, or fields that a plan does not have.
+            PatternError: a rule that means nothing, with its line, column and a caret.
+        """
+        try:
+            document = tomllib.loads(text)
+        except tomllib.TOMLDecodeError as error:
+            raise PlanError(f"no TOML: {error}", expected="a plan file") from None
+        if document.get("plan") != VERSION:
+            raise PlanError(f"plan = {document.get('plan')!r}", expected=f"plan = {VERSION}")
+        unknown = set(document) - {"plan", "source", "target", "dims", "block"}
+        if unknown:
+            raise PlanError(f"{', '.join(sorted(unknown))} in the plan", expected="source, target, dims and [[block]]")
+        dims = _dims(document.get("dims", {}))
+        lines = [text.count("\n", 0, found.end()) + 1 for found in _RULES.finditer(text)]
+        rules: list[Rule] = []
+        blocks = document.get("block", [])
+        for i, block in enumerate(blocks):
+            rules += _block(block, dims, lines[i] if len(lines) == len(blocks) else 1)
+        schemas = {side: document[side]["schema"] for side in ("source", "target") if "schema" in document.get(side, {})}
+        return cls(text, tuple(rules), dims, schemas)
+
+    @classmethod
+    def of(cls, rules: str, *, dims: Mapping[str, int] | None = None) -> Plan:
+        """Return a plan of rule lines alone."""
+        head = "".join(f"{name} = {size}\n" for name, size in (dims or {}).items())
+        middle = f"\n[dims]\n{head}" if head else ""
+        return cls.parse(f'plan = {VERSION}\n{middle}\n[[block]]\nrules = """\n{rules.strip(chr(10))}\n"""\n')
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Plan:
+        """Return the plan in a file; its errors name the file."""
+        try:
+            with open(path, encoding="utf-8") as file:  # noqa: PTH123
+                text = file.read()
+        except (OSError, UnicodeDecodeError) as error:
+            raise PlanError(f"cannot be read: {error}", where=os.fspath(path)) from None
+        try:
+            return cls.parse(text)
+        except PlanError as error:
+            error.at(os.fspath(path))
+            raise
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the document as it is; nothing is left behind after an error."""
+        from ..writers import atomic_file
+        from ..writers.copying import write_all
+
+        with atomic_file(path) as fd:
+            write_all(fd, self.text.encode("utf-8"))
+
+    def check(self, source: Mapping[str, Lazy], target: Schema | None = None) -> Resolution:
+        """Return what the plan makes, with every problem. Reads headers only."""
+        return resolve(self.rules, source, target)
+
+    def __str__(self) -> str:
+        return self.text
+
+
+def _dims(found: Any) -> dict[str, int]:
+    if not isinstance(found, dict) or not all(type(size) is int and size > 0 for size in found.values()):
+        raise PlanError(f"dims = {found!r}", expected="names with whole numbers")
+    return found
+
+
+def _block(block: Any, dims: Mapping[str, int], line: int) -> list[Rule]:
+    unknown = set(block) - {"source", "target", "rules"}
+    if unknown or not isinstance(block.get("rules"), str):
+        raise PlanError(f"a block with {', '.join(sorted(block))}", expected='rules = """..."""; source, target')
+    prefixes = (block.get("source", ""), block.get("target", ""))
+    found = (parse_rule(text, line + i, dims, prefixes) for i, text in enumerate(block["rules"].split("\n")))
+    return [rule for rule in found if rule is not None]

@@ -1,0 +1,87 @@
+"""`rearrange`: a layout spelled by what its axes mean, in the notation of einops (https://einops.rocks)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import PlanError
+from ..tensors.computed import Lazy
+from ..tensors.lazy import product
+from .ops import permuted, reshaped
+
+Side = list[list[str]]
+
+
+def rearranged(item: Lazy, pattern: str, given: Mapping[str, Any]) -> Lazy:
+    """Return the elements in the order of the right side: `"(q h d) c -> (h q d) c"`, sizes solved from the shape."""
+    left, right = _sides(pattern)
+    sizes = solved(item, pattern, given)
+    names = [name for group in left for name in group]
+    wanted = [name for group in right for name in group]
+    apart = reshaped(item, tuple(sizes[name] for name in names))
+    moved = permuted(apart, tuple(names.index(name) for name in wanted))
+    return reshaped(moved, tuple(product(tuple(sizes[name] for name in group)) for group in right))
+
+
+def solved(item: Lazy, pattern: str, given: Mapping[str, Any]) -> dict[str, int]:
+    """Return the size of every axis, from those given and the shape.
+
+    Raises:
+        PlanError: a group with two unknown sizes, or sizes that do not fit.
+    """
+    left, _ = _sides(pattern)
+    if len(left) != len(item.shape):
+        raise PlanError(f"{pattern!r} has {len(left)} dimensions on the left", expected=f"{len(item.shape)}")
+    sizes: dict[str, int] = {}
+    for name, value in given.items():
+        if type(value) is not int or value < 1:
+            raise PlanError(f"{name}={value!r} in {pattern!r}", expected="a whole number, or a name that dims gives")
+        sizes[name] = value
+    for group, size in zip(left, item.shape, strict=True):
+        unknown = [name for name in group if name not in sizes]
+        known = product(tuple(sizes[name] for name in group if name in sizes))
+        if len(unknown) > 1:
+            raise PlanError(f"the sizes of {', '.join(unknown)} in {pattern!r}", expected="all but one of a group given")
+        if unknown:
+            if known == 0 or size % known:
+                raise PlanError(f"{size} into {known} times {unknown[0]}", expected="a whole number of times")
+            sizes[unknown[0]] = size // known
+        elif known != size:
+            raise PlanError(f"({' '.join(group)}) is {known} in {pattern!r}", expected=f"{size}")
+    return sizes
+
+
+def _sides(pattern: str) -> tuple[Side, Side]:
+    left, arrow, right = pattern.partition("->")
+    if not arrow:
+        raise PlanError(f"{pattern!r}", expected='"left -> right"')
+    sides = _side(left), _side(right)
+    names = [sorted(name for group in side for name in group) for side in sides]
+    if names[0] != names[1] or len(set(names[0])) != len(names[0]):
+        raise PlanError(f"{pattern!r} names {names[0]} and {names[1]}", expected="each axis once on both sides")
+    return sides
+
+
+def _side(text: str) -> Side:
+    out: Side = []
+    inside: list[str] | None = None
+    for word in text.replace("(", " ( ").replace(")", " ) ").split():
+        if word == "(":
+            if inside is not None:
+                raise PlanError(f"( within ( in {text!r}")
+            inside = []
+        elif word == ")":
+            if inside is None:
+                raise PlanError(f") without ( in {text!r}")
+            out.append(inside)
+            inside = None
+        elif not word.isidentifier():
+            raise PlanError(f"{word!r} in {text!r}", expected="names of axes")
+        elif inside is None:
+            out.append([word])
+        else:
+            inside.append(word)
+    if inside is not None:
+        raise PlanError(f"( without ) in {text!r}")
+    return out

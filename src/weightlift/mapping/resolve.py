@@ -1,0 +1,369 @@
+"""A plan against a source and a target, from headers alone: what every target is made of, and every problem.
+
+One simultaneous pass: rules do not chain and their order does not matter. Nothing is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from difflib import get_close_matches
+
+from ..dtypes import DType
+from ..errors import PlanError, WeightliftError, printable
+from ..patterns import Binding, Hole, Pattern
+
+from ..tensors.computed import Lazy
+from .bundle import Bundle, Place
+from .ops import OPS, PARTING, cast, holds_all, sliced
+from .rules import Rule, Span, Term
+
+Schema = Mapping[str, tuple[tuple[int, ...], DType]]
+"""Name -> (shape, dtype)."""
+
+TERM, TARGET = "#term", "#target"
+_MOST = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Something that keeps a plan from being carried out. `line` is 0 where no rule is to blame."""
+
+    code: str
+    line: int
+    message: str
+    keys: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"line {self.line}: {self.message}" if self.line else self.message
+
+
+class PlanProblems(PlanError):
+    """Every problem of a plan, told at once."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        self.problems = tuple(problems)
+        count = len(problems)
+        super().__init__(f"the plan has {count} problem{'' if count == 1 else 's'}")
+
+    def __str__(self) -> str:
+        lines = [f"  {printable(str(problem))}" for problem in self.problems]
+        return "\n".join([super().__str__(), *lines])
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """How one target comes about: from which sources, by which rule, and as which lazy tensor.
+
+    `spans` is the part of the target that is made (all of it where empty). `cast_from` is the dtype
+    before it was brought to the target's, "" where they are the same.
+    """
+
+    key: str
+    value: Lazy
+    sources: tuple[str, ...]
+    rule: Rule
+    tied: bool = False
+    spans: tuple[Span, ...] = ()
+    cast_from: str = ""
+    narrows: bool = False
+
+
+@dataclass(slots=True)
+class Resolution:
+    """A plan carried to the end on paper."""
+
+    made: dict[str, Made] = field(default_factory=dict)
+    initialised: dict[str, Rule] = field(default_factory=dict)
+    dropped: dict[str, Rule] = field(default_factory=dict)
+    problems: list[Problem] = field(default_factory=list)
+
+    def raise_problems(self) -> None:
+        """Raise PlanProblems where there are any."""
+        if self.problems:
+            raise PlanProblems(self.problems)
+
+    @property
+    def peak_nbytes(self) -> int:
+        """Bytes that the largest single target holds while it is computed."""
+        return max((getattr(made.value, "peak_nbytes", 0) for made in self.made.values()), default=0)
+
+
+def resolve(rules: Iterable[Rule], source: Mapping[str, Lazy], target: Schema | None) -> Resolution:
+    """Return what the rules make of a source; with a target's schema, also whether it is all of it."""
+    run = _Run(source, target)
+    for rule in rules:
+        run.carry_out(rule)
+    run.check_totality()
+    return run.out
+
+
+class _Run:
+    def __init__(self, source: Mapping[str, Lazy], target: Schema | None) -> None:
+        self.source = source
+        self.target = target
+        self.out = Resolution()
+        self.claimed: dict[str, tuple[Rule, bool]] = {}  # source -> (rule, whether only a part)
+        self.tied_from: set[str] = set()
+
+    def problem(self, code: str, rule: Rule | None, message: str, *keys: str) -> None:
+        self.out.problems.append(Problem(code, rule.line if rule else 0, message, keys))
+
+    def carry_out(self, rule: Rule) -> None:
+        """Enter what one rule does."""
+        if rule.kind == "init":
+            self._init(rule)
+            return
+        matches = [
+            (key, binding, place)
+            for place, term in enumerate(rule.sources)
+            for key, binding in self._fitting(term, rule)
+        ]
+        if not matches:
+            if not rule.optional:
+                self._dead(rule, rule.sources[0].pattern, self.source)
+        elif rule.kind == "drop":
+            for key, _, _ in matches:
+                if self._claim(key, rule, part=False):
+                    self.out.dropped[key] = rule
+        else:
+            self._map(rule, matches)
+
+    def _fitting(self, term: Term, rule: Rule) -> list[tuple[str, Binding]]:
+        match = term.pattern.match
+        found = [(key, binding) for key in self.source if (binding := match(key)) is not None]
+        if rule.excepts:
+            found = [(key, b) for key, b in found if not any(p.match(key) is not None for p in rule.excepts)]
+        return found
+
+    def _claim(self, key: str, rule: Rule, *, part: bool) -> bool:
+        if rule.kind == "tie":
+            self.tied_from.add(key)
+            return True
+        other = self.claimed.get(key)
+        if other is not None and other[0] is not rule and not (part and other[1]):
+            self.problem(
+                "claimed-twice", rule, f"{key!r} is also used by line {other[0].line}; rules may not overlap", key
+            )
+            return False
+        self.claimed[key] = (rule, part)
+        return True
+
+    def _dead(self, rule: Rule, wanted: Pattern, names: Iterable[str]) -> None:
+        near = get_close_matches(wanted.text, list(names)[:5000], n=2, cutoff=0.5)
+        hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+        self.problem("dead-rule", rule, f"{wanted.text!r} fits no name{hint} (say `optional` if that is all right)")
+
+    # ---- init ----
+
+    def _init(self, rule: Rule) -> None:
+        fitting = 0
+        for term in rule.targets:
+            for key in self.target or ():
+                if term.pattern.match(key) is None:
+                    continue
+                fitting += 1
+                if key in self.out.initialised:
+                    self.problem("made-twice", rule, f"{key!r} is also initialised by line {self.out.initialised[key].line}", key)
+                self.out.initialised.setdefault(key, rule)
+        if self.target is not None and not fitting and not rule.optional:
+            self._dead(rule, rule.targets[0].pattern, self.target)
+
+    # ---- map and tie ----
+
+    def _map(self, rule: Rule, matches: list[tuple[str, Binding, int]]) -> None:
+        try:
+            axes = _Axes(rule)
+        except PlanError as error:
+            self.problem("axes", rule, str(error))
+            return
+        groups: dict[tuple[tuple[str, object], ...], list[tuple[Place, str, int]]] = {}
+        for key, binding, place in matches:
+            if not self._claim(key, rule, part=bool(rule.sources[place].spans)):
+                continue
+            values = {**axes.renamed(binding), TERM: place}
+            shared = tuple((name, values[name]) for name in axes.shared)
+            at = tuple(int(values[name]) for name in axes.consumed)
+            groups.setdefault(shared, []).append((at, key, place))
+        for shared, members in groups.items():
+            try:
+                self._group(rule, axes, dict(shared), members)
+            except WeightliftError as error:
+                first = members[0][1]
+                more = f" and {len(members) - 1} more" if len(members) > 1 else ""
+                self.problem("ops", rule, f"{first!r}{more}: {error}", *(key for _, key, _ in members))
+
+    def _group(self, rule: Rule, axes: _Axes, shared: dict[str, object], members: list[tuple[Place, str, int]]) -> None:
+        bundle = self._bundle(rule, axes, members)
+        waiting = list(axes.produced)
+        for call in rule.ops:
+            operation = OPS[call.name]
+            try:
+                if call.name in PARTING:
+                    bundle = operation.apply(bundle, call, waiting.pop(0) if waiting else None)
+                else:
+                    bundle = operation.apply(bundle, call)
+            except PlanError as error:
+                shapes = sorted({tuple(item.shape) for item in bundle.items.values()})
+                error.at(f"{call} of {', '.join(str(list(shape)) for shape in shapes[:3])}")
+                raise
+        if waiting:
+            raise PlanError("one source and several targets", expected="split, unstack or copy to say how")
+        if len(bundle.axes) != len(axes.produced):
+            left = ", ".join(name for name, _ in bundle.axes)
+            raise PlanError(f"several sources ({left}) and one target", expected="cat or stack to say how")
+        sources = tuple(key for _, key, _ in sorted(members))
+        for place, value in bundle.items.items():
+            values = {**shared, **{name: i for (name, _), i in zip(axes.produced, place, strict=True)}}
+            self._make(rule, axes, values, value, sources)
+
+    def _bundle(self, rule: Rule, axes: _Axes, members: list[tuple[Place, str, int]]) -> Bundle:
+        sizes = []
+        for d, name in enumerate(axes.consumed):
+            found = sorted({place[d] for place, _, _ in members})
+            if found != list(range(len(found))):
+                gap = next(i for i in range(len(found) + 1) if i not in found)
+                raise PlanError(f"{{{name}}} is {_some(found)}", expected=f"every number from 0; {gap} is missing")
+            sizes.append((name, len(found)))
+        grid: dict[Place, Lazy] = {}
+        for place, key, term in members:
+            grid[place] = _cut(self.source[key], rule.sources[term].spans)
+        full = 1
+        for _, size in sizes:
+            full *= size
+        if len(grid) != full or len(grid) != len(members):
+            raise PlanError(f"{len(members)} sources for a grid of {' x '.join(str(n) for _, n in sizes)}", expected="all of it")
+        return Bundle(tuple(sizes), grid)
+
+    def _make(
+        self, rule: Rule, axes: _Axes, values: dict[str, object], value: Lazy, sources: tuple[str, ...]
+    ) -> None:
+        term = rule.targets[int(values.get(TARGET, 0))]  # type: ignore[call-overload]
+        key = term.pattern.spell(values)  # type: ignore[arg-type]
+        known = self.out.made.get(key)
+        if known is not None and not (known.spans and term.spans):
+            who = f"{', '.join(map(repr, known.sources[:2]))} (line {known.rule.line})"
+            self.problem(
+                "made-twice", rule, f"{key!r} is made of {', '.join(map(repr, sources[:2]))} and already of {who}", key
+            )
+            return
+        made = Made(key, value, sources, rule, tied=rule.kind == "tie", spans=term.spans)
+        self.out.made[key] = self._fitted(made) if self.target is not None else made
+
+    def _fitted(self, made: Made) -> Made:
+        """Hold a value against the target's header, and bring it to the target's dtype."""
+        assert self.target is not None
+        found = self.target.get(made.key)
+        if found is None:
+            near = get_close_matches(made.key, list(self.target)[:5000], n=2, cutoff=0.6)
+            hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
+            self.problem("no-such-target", made.rule, f"the target has no {made.key!r}{hint}", made.key)
+            return made
+        shape, dtype = found
+        wanted = _span_shape(shape, made.spans)
+        if made.spans and "partial" not in made.rule.flags:
+            self.problem("unmarked-partial", made.rule, f"{made.key!r} is made in part", made.key)
+        if tuple(made.value.shape) != wanted:
+            told = f"{made.key!r} would be {list(made.value.shape)}; the target's is {list(wanted)}"
+            self.problem("shape", made.rule, f"{told} (made of {', '.join(map(repr, made.sources[:_MOST]))})", made.key)
+            return made
+        if made.value.dtype is dtype:
+            return made
+        narrows = not holds_all(dtype, made.value.dtype)
+        return replace(made, value=cast(made.value, dtype), cast_from=made.value.dtype.name, narrows=narrows)
+
+    # ---- totality ----
+
+    def check_totality(self) -> None:
+        """Every source is used, or dropped with a reason; every target is made, tied or initialised, once."""
+        unused = [key for key in self.source if key not in self.claimed and key not in self.tied_from]
+        if unused:
+            self.problem("unused", None, f"{_count(unused, 'source')} not used: {_named(unused)}", *unused)
+        for key, rule in self.out.initialised.items():
+            made = self.out.made.get(key)
+            if made is not None and not (made.spans and made.rule.rest):
+                self.problem("made-twice", rule, f"{key!r} is initialised and also made by line {made.rule.line}", key)
+        if self.target is None:
+            return
+        missing = [key for key in self.target if key not in self.out.made and key not in self.out.initialised]
+        if missing:
+            self.problem("missing", None, f"{_count(missing, 'target')} not made: {_named(missing)}", *missing)
+        for key, made in self.out.made.items():
+            if made.spans and made.rule.rest != "init" and key in self.target:
+                self.problem("partial", made.rule, f"{key!r} is made in part; the rest is not said (rest=init)", key)
+
+
+class _Axes:
+    """Which names a rule shares between its sides, which its operations consume, which they produce."""
+
+    def __init__(self, rule: Rule) -> None:
+        sources, targets = rule.sources, rule.targets
+        left, right = _names(sources), _names(targets)
+        self._rename, leftover, new = _pair_enumerations(sources[0].pattern, targets[0].pattern)
+        paired = tuple(self._rename.values())
+        self.shared = tuple(sorted(left & right)) + paired
+        several = (TERM,) if len(sources) > 1 else ()
+        self.consumed = (*several, *leftover, *sorted(left - right))
+        fresh = [(name, 0) for name in sorted(right - left)]
+        many = [(TARGET, len(targets))] if len(targets) > 1 else []
+        self.produced = [*many, *((hole.name, len(hole.choices)) for hole in new), *fresh]
+        texts = [n for n in (*(left - right), *(right - left)) if n == "**" or not _is_integer(n, (*sources, *targets))]
+        if texts:
+            raise PlanError(f"{{{texts[0]}}} stands on one side only", expected="texts and ** on both sides")
+
+    def renamed(self, binding: Binding) -> Binding:
+        """Return a source's binding with its enumerations under the target's names."""
+        return {self._rename.get(name, f"{name}<" if name.startswith("#") else name): v for name, v in binding.items()}
+
+
+def _pair_enumerations(source: Pattern, target: Pattern) -> tuple[dict[str, str], list[str], list[Hole]]:
+    """Pair enumerations of equal length in order; return (source -> target name, source's left, target's left)."""
+    free = list(target.enumerations)
+    rename: dict[str, str] = {}
+    left: list[str] = []
+    for hole in source.enumerations:
+        mate = next((other for other in free if len(other.choices) == len(hole.choices)), None)
+        if mate is None:
+            left.append(f"{hole.name}<")
+        else:
+            free.remove(mate)
+            rename[hole.name] = mate.name
+    return rename, left, free
+
+
+def _names(terms: tuple[Term, ...]) -> frozenset[str]:
+    return frozenset().union(*(term.pattern.names for term in terms))
+
+
+def _is_integer(name: str, terms: Iterable[Term]) -> bool:
+    return any(hole.name == name and hole.kind == "int" for term in terms for hole in term.pattern.holes)
+
+
+def _cut(value: Lazy, spans: tuple[Span, ...]) -> Lazy:
+    for dim, (start, stop) in enumerate(spans):
+        if dim >= len(value.shape):
+            raise PlanError(f"{len(spans)} spans of a tensor of {len(value.shape)} dimensions")
+        value = sliced(value, dim, start or 0, value.shape[dim] if stop is None else stop)
+    return value
+
+
+def _span_shape(shape: tuple[int, ...], spans: tuple[Span, ...]) -> tuple[int, ...]:
+    out = list(shape)
+    for dim, (start, stop) in enumerate(spans[: len(shape)]):
+        out[dim] = (shape[dim] if stop is None else stop) - (start or 0)
+    return tuple(out)
+
+
+def _some(numbers: list[int]) -> str:
+    return ", ".join(map(str, numbers[:6])) + (" ..." if len(numbers) > 6 else "")
+
+
+def _count(keys: list[str], noun: str) -> str:
+    return f"{len(keys)} {noun}{' is' if len(keys) == 1 else 's are'}"
+
+
+def _named(keys: list[str]) -> str:
+    return ", ".join(map(repr, keys[:_MOST])) + (f" and {len(keys) - _MOST} more" if len(keys) > _MOST else "")
+
+
+__all__ = ["Made", "PlanProblems", "Problem", "Resolution", "Schema", "resolve"]

@@ -1,0 +1,88 @@
+"""A tensor that is still to be computed from others: its shape and dtype are known, its values are not."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from ..dtypes import DType
+from .lazy import Tensor, product
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Compute = Callable[[list[np.ndarray[Any, Any]]], np.ndarray[Any, Any]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Computed:
+    """The result of `compute` on the values of `inputs`; nothing is read before values are asked for.
+
+    Where `streams` is set, the packed bytes of the inputs one after another are the packed bytes of the
+    result (a concatenation of rows), and nothing is ever held whole.
+    """
+
+    dtype: DType
+    shape: tuple[int, ...]
+    inputs: tuple[Tensor | Computed, ...]
+    compute: Compute
+    streams: bool = False
+
+    @property
+    def numel(self) -> int:
+        """Number of elements."""
+        return product(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the elements, written without gaps."""
+        return self.dtype.nbytes(self.numel)
+
+    @property
+    def peak_nbytes(self) -> int:
+        """Bytes held at once while the values are computed, roughly."""
+        if self.streams:
+            return max((part.peak_nbytes for part in self.inputs if isinstance(part, Computed)), default=0)
+        held = sum(part.nbytes + (part.peak_nbytes if isinstance(part, Computed) else 0) for part in self.inputs)
+        return held + self.nbytes
+
+    @property
+    def absent(self) -> str:
+        """Why an input has no data, or ""."""
+        return next((part.absent for part in self.inputs if part.absent), "")
+
+    @property
+    def view(self) -> tuple[object, ...]:
+        """Computed values share memory with nothing."""
+        return (id(self),)
+
+    def check(self) -> None:
+        """Check every input."""
+        for part in self.inputs:
+            part.check()
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the elements as little-endian bytes, rows first."""
+        if self.streams:
+            for part in self.inputs:
+                yield from part.chunks()
+        else:
+            yield self.numpy().tobytes()
+
+    def tobytes(self) -> bytes:
+        """Return the elements as little-endian bytes, rows first."""
+        return b"".join(self.chunks())
+
+    def numpy(self) -> np.ndarray[Any, Any]:
+        """Return the values as a new array of this shape and dtype."""
+        import numpy as np
+
+        made = np.ascontiguousarray(self.compute([part.numpy() for part in self.inputs]))
+        return made.reshape(self.shape)
+
+    def __repr__(self) -> str:
+        return f"Computed({self.dtype}, {list(self.shape)})"
+
+
+Lazy = Tensor | Computed
