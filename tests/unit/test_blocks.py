@@ -7,7 +7,7 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from weightlift.actions.blocks import compress
+from weightlift.blocks import compress
 
 
 def templates(*names, value=None):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ..actions.blocks import compress
+from ..blocks import compress
 from ..actions.inspect import Entry, Inspection, Safety, Summary
 from ..errors import printable
 from ..findings import Finding

@@ -11,6 +11,8 @@ from typing import Any
 
 from ..errors import PlanError
 from ..tensors.computed import Lazy
+from ..tensors.torch_modules import ModuleTarget
+from .report import Report, report_of
 from .resolve import Resolution, Schema, resolve
 from .rules import Rule, parse_rule
 
@@ -91,6 +93,21 @@ class Plan:
     def check(self, source: Mapping[str, Lazy], target: Schema | None = None) -> Resolution:
         """Return what the plan makes, with every problem. Reads headers only."""
         return resolve(self.rules, source, target)
+
+    def apply(self, target: Any, source: Mapping[str, Lazy], *, assign: bool = False) -> Report:
+        """Carry the plan out into a live module or a path; all of it or nothing.
+
+        Raises:
+            PlanProblems: every problem that the headers show, before anything is read.
+        """
+        from . import apply
+
+        if isinstance(target, str | os.PathLike):
+            resolution = self.check(source)
+            apply.apply_to_file(resolution, target)
+            return report_of(resolution, source, None)
+        module = ModuleTarget(target)
+        return apply.apply_to_module(self.check(source, module.schema), module, source, assign=assign)
 
     def __str__(self) -> str:
         return self.text

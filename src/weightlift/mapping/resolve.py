@@ -11,15 +11,15 @@ from difflib import get_close_matches
 
 from ..dtypes import DType
 from ..errors import PlanError, WeightliftError, printable
-from ..patterns import Binding, Hole, Pattern
+from ..patterns import Binding, Hole, Pattern, Value
 
 from ..tensors.computed import Lazy
 from .bundle import Bundle, Place
 from .ops import OPS, PARTING, cast, holds_all, sliced
 from .rules import Rule, Span, Term
 
-Schema = Mapping[str, tuple[tuple[int, ...], DType]]
-"""Name -> (shape, dtype)."""
+Schema = Mapping[str, tuple[tuple[int, ...] | None, DType]]
+"""Name -> (shape, dtype); a shape of None (a lazy module's parameter) takes any."""
 
 TERM, TARGET = "#term", "#target"
 _MOST = 4
@@ -177,7 +177,7 @@ class _Run:
         except PlanError as error:
             self.problem("axes", rule, str(error))
             return
-        groups: dict[tuple[tuple[str, object], ...], list[tuple[Place, str, int]]] = {}
+        groups: dict[tuple[tuple[str, Value], ...], list[tuple[Place, str, int]]] = {}
         for key, binding, place in matches:
             if not self._claim(key, rule, part=bool(rule.sources[place].spans)):
                 continue
@@ -193,7 +193,7 @@ class _Run:
                 more = f" and {len(members) - 1} more" if len(members) > 1 else ""
                 self.problem("ops", rule, f"{first!r}{more}: {error}", *(key for _, key, _ in members))
 
-    def _group(self, rule: Rule, axes: _Axes, shared: dict[str, object], members: list[tuple[Place, str, int]]) -> None:
+    def _group(self, rule: Rule, axes: _Axes, shared: Binding, members: list[tuple[Place, str, int]]) -> None:
         bundle = self._bundle(rule, axes, members)
         waiting = list(axes.produced)
         for call in rule.ops:
@@ -214,7 +214,7 @@ class _Run:
             raise PlanError(f"several sources ({left}) and one target", expected="cat or stack to say how")
         sources = tuple(key for _, key, _ in sorted(members))
         for place, value in bundle.items.items():
-            values = {**shared, **{name: i for (name, _), i in zip(axes.produced, place, strict=True)}}
+            values: Binding = {**shared, **{name: i for (name, _), i in zip(axes.produced, place, strict=True)}}
             self._make(rule, axes, values, value, sources)
 
     def _bundle(self, rule: Rule, axes: _Axes, members: list[tuple[Place, str, int]]) -> Bundle:
@@ -236,10 +236,10 @@ class _Run:
         return Bundle(tuple(sizes), grid)
 
     def _make(
-        self, rule: Rule, axes: _Axes, values: dict[str, object], value: Lazy, sources: tuple[str, ...]
+        self, rule: Rule, axes: _Axes, values: Binding, value: Lazy, sources: tuple[str, ...]
     ) -> None:
-        term = rule.targets[int(values.get(TARGET, 0))]  # type: ignore[call-overload]
-        key = term.pattern.spell(values)  # type: ignore[arg-type]
+        term = rule.targets[int(values.get(TARGET, 0))]
+        key = term.pattern.spell(values)
         known = self.out.made.get(key)
         if known is not None and not (known.spans and term.spans):
             who = f"{', '.join(map(repr, known.sources[:2]))} (line {known.rule.line})"
@@ -260,7 +260,7 @@ class _Run:
             self.problem("no-such-target", made.rule, f"the target has no {made.key!r}{hint}", made.key)
             return made
         shape, dtype = found
-        wanted = _span_shape(shape, made.spans)
+        wanted = tuple(made.value.shape) if shape is None else _span_shape(shape, made.spans)
         if made.spans and "partial" not in made.rule.flags:
             self.problem("unmarked-partial", made.rule, f"{made.key!r} is made in part", made.key)
         if tuple(made.value.shape) != wanted:

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Generic, TypeVar
 
 _Member = tuple[tuple[int, ...], int, str]
 """The numbers in a name, its position, and the name."""
 
 
+V = TypeVar("V")
+
+
 @dataclass(frozen=True, slots=True)
-class Row:
+class Row(Generic[V]):
     """Names that are alike but for numbers: the template, the value they share, and how many they are."""
 
     template: str
-    value: object
+    value: V
     count: int
     first: str
 
 
-def compress(names: Iterable[tuple[str, object]]) -> list[Row]:
+def compress(names: Iterable[tuple[str, V]]) -> list[Row[V]]:
     """Return rows in the order of first appearance; every row stands for exactly the names given.
 
     Names are merged where they have the same segments but for numbers, equal values, and where the
@@ -28,7 +32,7 @@ def compress(names: Iterable[tuple[str, object]]) -> list[Row]:
     >>> [row.template for row in compress((f"h.{i}.w", None) for i in range(12))]
     ['h.{0..11}.w']
     """
-    groups: dict[tuple[tuple[str, ...], tuple[int, ...], object], list[_Member]] = {}
+    groups: dict[tuple[tuple[str, ...], tuple[int, ...], V], list[_Member]] = {}
     for position, (name, value) in enumerate(names):
         parts = name.split(".")
         spots = tuple(i for i, part in enumerate(parts) if _is_number(part))

@@ -1,0 +1,76 @@
+"""Carrying a plan out: stage, verify, commit. A target is never left half-loaded."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..errors import PlanError, WeightliftError
+from ..tensors.computed import Lazy
+from ..tensors.torch_modules import ModuleTarget, as_torch_value, set_down
+from ..writers import Written, write_safetensors
+from .report import Report, report_of
+from .resolve import Made, PlanProblems, Problem, Resolution
+
+
+def apply_to_file(resolution: Resolution, out: str | os.PathLike[str], progress: Any = None) -> Written:
+    """Write what a plan makes to a safetensors file, streamed; nothing is left behind after an error.
+
+    Raises:
+        PlanProblems: the plan has problems, or leaves tensors to be initialised, which a file cannot do.
+    """
+    resolution.raise_problems()
+    if resolution.initialised:
+        names = list(resolution.initialised)
+        raise PlanProblems(
+            [Problem("init", 0, f"{len(names)} tensors are to be initialised, which only a model does: {names[:4]}")]
+        )
+    for made in resolution.made.values():
+        if made.spans:
+            raise PlanProblems([Problem("partial", made.rule.line, f"{made.key!r} is made in part")])
+    return write_safetensors(out, {key: made.value for key, made in resolution.made.items()}, progress=progress)
+
+
+def apply_to_module(
+    resolution: Resolution,
+    target: ModuleTarget,
+    source: Mapping[str, Lazy],
+    *,
+    assign: bool = False,
+    step: Callable[[str], None] = lambda key: None,
+) -> Report:
+    """Set what a plan makes down in a live module; after any error the module is exactly as it was.
+
+    Raises:
+        PlanProblems: the plan has problems. PlanError: a value that would overflow its new type.
+    """
+    resolution.raise_problems()
+    report = report_of(resolution, source, target.schema)
+    staged: dict[str, Any] = {}
+    by_value: dict[int, Any] = {}
+    for key, made in resolution.made.items():
+        try:
+            value = by_value.get(id(made.value))
+            if value is None:
+                value = by_value[id(made.value)] = as_torch_value(made.value)
+            staged[key] = _whole(made, value, target)
+        except WeightliftError as error:
+            error.at(repr(key))
+            raise
+    set_down(target, staged, assign=assign, step=step)
+    return report
+
+
+def _whole(made: Made, value: Any, target: ModuleTarget) -> Any:
+    """The full tensor for a slot: its own values where a rule makes only a part of it."""
+    slot = target.slots[made.key]
+    if not made.spans:
+        device = slot.tensor.device
+        return value if device.type == "meta" else value.to(device)
+    if slot.tensor.device.type == "meta":
+        raise PlanError("a part of a tensor that has no values yet", remedy="initialise the model first")
+    whole = slot.tensor.detach().clone()
+    index = tuple(slice(start, stop) for start, stop in made.spans)
+    whole[index] = value.to(whole.device)
+    return whole

@@ -1,0 +1,129 @@
+"""What happened to every tensor, as data: one entry for each, on both sides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from html import escape
+from typing import Literal
+
+from ..tensors.computed import Lazy
+from .resolve import Made, Resolution, Schema
+
+Status = Literal[
+    "exact", "transformed", "partial", "tied", "init", "cast", "mismatch", "missing", "dropped", "unused", "unsure"
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One tensor: `side` is "target" or "source"; shapes are those of the source (first) and of the target."""
+
+    side: Literal["target", "source"]
+    key: str
+    status: Status
+    sources: tuple[str, ...] = ()
+    rule_line: int = 0
+    shape: tuple[int, ...] = ()
+    dtype: str = ""
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """Every target with what it is made of, every source with what became of it, and the problems."""
+
+    lines: tuple[Line, ...]
+    problems: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Status -> how many."""
+        out: dict[str, int] = {}
+        for line in self.lines:
+            out[line.status] = out.get(line.status, 0) + 1
+        return out
+
+    def with_status(self, *statuses: Status) -> list[Line]:
+        """Return the lines with one of these."""
+        return [line for line in self.lines if line.status in statuses]
+
+    def to_json(self) -> dict[str, object]:
+        """Return everything as plain data."""
+        from dataclasses import asdict
+
+        return {"lines": [asdict(line) for line in self.lines], "problems": list(self.problems), "notes": list(self.notes)}
+
+    def __str__(self) -> str:
+        rows = self.rows()
+        widths = [max((len(row[i]) for row in rows), default=0) for i in range(4)]
+        table = ["  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        told = ", ".join(f"{count} {status}" for status, count in self.counts.items())
+        return "\n".join([told or "nothing", *table, *(f"note: {n}" for n in self.notes), *(f"problem: {p}" for p in self.problems)])
+
+    def rows(self) -> list[tuple[str, str, str, str]]:
+        """Return (status, target, sources, about) with equal rows merged into blocks, complete ones only."""
+        from ..blocks import compress
+
+        named = []
+        for line in self.lines:
+            about = " x ".join(map(str, line.shape)) + (f" {line.dtype}" if line.dtype else "")
+            key = f"{line.key} <- {', '.join(line.sources)}" if line.sources else line.key
+            named.append((key, (line.side, line.status, about, line.note)))
+        out = []
+        for row in compress(named):
+            _, status, about, note = row.value
+            name, _, made_of = row.template.partition(" <- ")
+            times = f"  x{row.count}" if row.count > 1 else ""
+            out.append((status, name, made_of, f"{about}{times}  {note}".strip()))
+        return out
+
+    def _repr_html_(self) -> str:
+        rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in self.rows())
+        told = "".join(f"<li>{escape(text)}</li>" for text in (*self.notes, *self.problems))
+        return f"<table><tr><th>status<th>target<th>made of<th>about</tr>{rows}</table><ul>{told}</ul>"
+
+
+def report_of(resolution: Resolution, source: Mapping[str, Lazy], target: Schema | None) -> Report:
+    """Return the report of a plan carried out on paper."""
+    lines: list[Line] = []
+    for key in target if target is not None else resolution.made:
+        made = resolution.made.get(key)
+        if made is not None:
+            lines.append(_made(made, target))
+        elif key in resolution.initialised:
+            rule = resolution.initialised[key]
+            lines.append(Line("target", key, "init", (), rule.line, *_header(target, key), rule.reason))
+        else:
+            lines.append(Line("target", key, "missing", (), 0, *_header(target, key)))
+    used = {name for made in resolution.made.values() for name in made.sources}
+    for key, value in source.items():
+        if key in resolution.dropped:
+            rule = resolution.dropped[key]
+            lines.append(Line("source", key, "dropped", (), rule.line, value.shape, value.dtype.name, rule.reason))
+        elif key not in used:
+            lines.append(Line("source", key, "unused", (), 0, value.shape, value.dtype.name))
+    return Report(tuple(lines), tuple(str(problem) for problem in resolution.problems))
+
+
+def _header(target: Schema | None, key: str) -> tuple[tuple[int, ...], str]:
+    if target is None or key not in target:
+        return (), ""
+    shape, dtype = target[key]
+    return tuple(shape or ()), dtype.name
+
+
+def _made(made: Made, target: Schema | None) -> Line:
+    shape, dtype = _header(target, made.key) if target is not None else (made.value.shape, made.value.dtype.name)
+    ops = " | ".join(map(str, made.rule.ops))
+    status: Status = "tied" if made.tied else "partial" if made.spans else "transformed" if ops else "exact"
+    note = ops
+    if target is not None and shape and tuple(made.value.shape) != shape and not made.spans:
+        status, note = "mismatch", f"{list(made.value.shape)} for {list(shape)}"
+    elif "unsure" in made.rule.flags:
+        status = "unsure"
+    elif made.cast_from:
+        narrowing = " (narrows)" if made.narrows else ""
+        status, note = ("cast" if status == "exact" else status), f"{ops} {made.cast_from} -> {dtype}{narrowing}".strip()
+    return Line("target", made.key, status, made.sources, made.rule.line, shape, dtype, note)
