@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from html import escape
@@ -9,6 +10,10 @@ from typing import Literal
 
 from ..tensors.computed import Lazy
 from .resolve import Made, Resolution, Schema
+
+_NUMBER = re.compile(r"(?<![^.\s])\d+(?![^.,])")
+_RANGE = re.compile(r"(?:^|(?<=\.))(?:\{[\d.,]+\}|\d+)(?=\.|$)")
+_PLACE = re.compile("\0(\\d+)\0")
 
 Status = Literal[
     "exact", "transformed", "partial", "tied", "init", "cast", "mismatch", "missing", "dropped", "unused", "unsure"
@@ -69,20 +74,31 @@ class Report:
         named = []
         for line in self.lines:
             about = " x ".join(map(str, line.shape)) + (f" {line.dtype}" if line.dtype else "")
-            key = f"{line.key} <- {', '.join(line.sources)}" if line.sources else line.key
-            named.append((key, (line.side, line.status, about, line.note)))
-        out = []
+            sources = _relative(line.key, ", ".join(line.sources))
+            named.append((line.key, (line.side, line.status, about, line.note, sources)))
+        out: list[tuple[str, str, str, str]] = []
         for row in compress(named):
-            _, status, about, note = row.value
-            name, _, made_of = row.template.partition(" <- ")
+            _, status, about, note, sources = row.value
             times = f"  x{row.count}" if row.count > 1 else ""
-            out.append((status, name, made_of, f"{about}{times}  {note}".strip()))
+            out.append((status, row.template, _absolute(row.template, sources), f"{about}{times}  {note}".strip()))
         return out
 
     def _repr_html_(self) -> str:
         rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in self.rows())
         told = "".join(f"<li>{escape(text)}</li>" for text in (*self.notes, *self.problems))
         return f"<table><tr><th>status<th>target<th>made of<th>about</tr>{rows}</table><ul>{told}</ul>"
+
+
+def _relative(key: str, sources: str) -> str:
+    """Spell the sources with each number that the key has as its place in the key, so that layers look alike."""
+    numbers = [part for part in key.split(".") if part.isdecimal()]
+    return _NUMBER.sub(lambda m: f"\0{numbers.index(m[0])}\0" if m[0] in numbers else m[0], sources)
+
+
+def _absolute(template: str, sources: str) -> str:
+    """Put the numbers, or ranges of them, of a row back into its sources."""
+    ranges = _RANGE.findall(template)
+    return _PLACE.sub(lambda m: ranges[int(m[1])], sources)
 
 
 def report_of(resolution: Resolution, source: Mapping[str, Lazy], target: Schema | None) -> Report:

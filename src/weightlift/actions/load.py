@@ -1,0 +1,72 @@
+"""`load`: the weights of a checkpoint into a live model, or an error that says everything that does not fit."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+from ..errors import PlanError
+from ..limits import DEFAULT_LIMITS, Limits
+from ..mapping.apply import apply_to_module
+from ..mapping.exact import Excused, exact_plan
+from ..mapping.plan import Plan
+from ..mapping.report import Report, report_of
+from ..mapping.resolve import Problem
+from ..tensors.torch_modules import ModuleTarget
+from .open import open_checkpoint
+
+
+class LoadError(PlanError):
+    """A checkpoint that does not fit a model; the message is the report and the rule lines that would settle it."""
+
+    def __init__(self, report: Report, suggestions: tuple[str, ...]) -> None:
+        super().__init__("the checkpoint does not fit the model; nothing was loaded")
+        self.report = report
+        self.suggestions = suggestions
+
+    def __str__(self) -> str:
+        told = f"{super().__str__()}\n{self.report}"
+        if self.suggestions:
+            told += "\nrule lines that would settle it, to be judged and put into a plan:\n"
+            told += "\n".join(f"  {line}" for line in self.suggestions)
+        return told
+
+
+def load(
+    model: Any,
+    source: str | os.PathLike[str] | Mapping[str, Any],
+    *,
+    plan: Plan | str | os.PathLike[str] | None = None,
+    name: str | None = None,
+    missing: Excused = "error",
+    unexpected: Excused = "error",
+    mismatch: Excused = "error",
+    assign: bool = False,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Report:
+    """Set the weights of a checkpoint (or a state dict) down in a model; all of them or nothing.
+
+    Without a plan, equal names are joined; a wrapper's prefix is recognised and said. `missing`,
+    `unexpected` and `mismatch` are "error", or patterns of names that are excused.
+
+    Raises:
+        LoadError: anything missing, unexpected or of another shape.
+        PlanProblems: the plan has problems.
+    """
+    weights = source if isinstance(source, Mapping) else open_checkpoint(source, limits=limits).state_dict(name)
+    target = ModuleTarget(model)
+    if plan is not None:
+        given = plan if isinstance(plan, Plan) else Plan.load(plan)
+        return apply_to_module(given.check(weights, target.schema), target, weights, assign=assign)
+    exact = exact_plan(weights, target.schema, missing=missing, unexpected=unexpected, mismatch=mismatch)
+    resolution = exact.plan.check(weights, target.schema)
+    if resolution.problems:
+        shown = replace(report_of(resolution, weights, target.schema), notes=exact.notes, problems=_told(resolution.problems))
+        raise LoadError(shown, exact.suggestions)
+    return replace(apply_to_module(resolution, target, weights, assign=assign), notes=exact.notes)
+
+
+def _told(problems: list[Problem]) -> tuple[str, ...]:
+    return tuple(problem.message for problem in problems)
