@@ -90,7 +90,8 @@ def tensors(draw, dtypes: list[torch.dtype] = DTYPES):
     width = torch.empty(0, dtype=dtype).element_size()
     storage = random_storage((reach(*geometry) + slack) * width, draw(st.integers(0, 999)), dtype)
     made = view_of(storage, dtype, geometry)
-    if dtype.is_complex and draw(st.booleans()):
+    # torch conjugates complex32 by way of complex64, which changes the bits of signalling NaNs
+    if dtype.is_complex and dtype is not torch.complex32 and draw(st.booleans()):
         made = made.conj()
     if dtype in (torch.float32, torch.float64, torch.int32, torch.complex64) and draw(st.booleans()):
         made = torch._neg_view(made)
@@ -118,7 +119,7 @@ def plain_values(longest: int = 4):
         st.none(),
         st.booleans(),
         st.integers(),
-        st.integers(-(1 << 3000), 1 << 3000),
+        st.binary(max_size=400).map(lambda raw: int.from_bytes(raw, "little", signed=True)),
         st.floats(),
         st.complex_numbers(),
         st.text(st.characters(exclude_categories=()), max_size=20),

@@ -10,10 +10,11 @@ import torch
 from hypothesis import given, settings
 
 import weightlift
-from strategies import DTYPES, element_bytes, name_of, random_storage, tensors, view_of
 from weightlift.dtypes import DTYPES as OUR_DTYPES
 from weightlift.formats import open_source
 from weightlift.sources import Memory
+
+from strategies import DTYPES, element_bytes, name_of, random_storage, tensors, view_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # of torch, about its own prototypes
 
@@ -94,6 +95,14 @@ def test_a_negated_integer_view_is_negated_in_value():
     original = torch._neg_view(torch.tensor([5, -7, 0, -(2**63)]))
     lazy = open_source(Memory(saved({"x": original}))).state_dict()["x"]
     assert lazy.numpy().tolist() == [-5, 7, 0, -(2**63)]
+
+
+def test_a_conjugated_complex32_view():
+    """The conj bit on complex32 negates the imaginary half of each element."""
+    original = torch.tensor([[1 + 2j, -3.5j], [4 - 1j, 0.25]]).to(torch.complex32).t().conj()
+    lazy = open_source(Memory(saved({"x": original}))).state_dict()["x"]
+    assert lazy.tobytes() == element_bytes(original)
+    assert lazy.torch().is_conj()
 
 
 @pytest.mark.parametrize("kind", [torch.nn.Parameter, torch.nn.Buffer])
