@@ -9,10 +9,11 @@ import torch
 import torch.distributed as dist
 
 import weightlift
-from strategies import element_bytes, storage_bytes
 from weightlift.errors import TensorError, UnsupportedError
 from weightlift.formats import open_source
 from weightlift.sources import Memory
+
+from strategies import element_bytes, storage_bytes
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # of torch, about its own prototypes
 

@@ -10,10 +10,13 @@ import torch
 from hypothesis import given, settings
 
 import weightlift
-from strategies import DTYPES, element_bytes, name_of, random_storage, tensors, view_of
 from weightlift.dtypes import DTYPES as OUR_DTYPES
 from weightlift.formats import open_source
 from weightlift.sources import Memory
+from weightlift.state_dict import StateDict
+from weightlift.tensors import Storage, Tensor
+
+from strategies import DTYPES, element_bytes, name_of, random_storage, tensors, view_of
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # of torch, about its own prototypes
 
@@ -94,6 +97,18 @@ def test_a_negated_integer_view_is_negated_in_value():
     original = torch._neg_view(torch.tensor([5, -7, 0, -(2**63)]))
     lazy = open_source(Memory(saved({"x": original}))).state_dict()["x"]
     assert lazy.numpy().tolist() == [-5, 7, 0, -(2**63)]
+
+
+def test_a_big_endian_storage_under_two_element_sizes():
+    """Each view of a big-endian storage has its own values in torch, whatever other views there are."""
+    storage = Storage("0", 8, Memory(bytes(range(8))), little_endian=False)
+    views = {
+        "wide": Tensor(OUR_DTYPES["int32"], (2,), (1,), 0, storage),
+        "narrow": Tensor(OUR_DTYPES["int16"], (4,), (1,), 0, storage),
+    }
+    made = StateDict(views).to_torch()
+    for key, view in views.items():
+        assert made[key].tolist() == view.numpy().tolist()
 
 
 @pytest.mark.parametrize("kind", [torch.nn.Parameter, torch.nn.Buffer])

@@ -8,10 +8,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from strategies import geometries, reach
 from weightlift.dtypes import DTYPES
 from weightlift.sources import Memory
 from weightlift.tensors import Storage, Tensor, pack
+
+from strategies import geometries, reach
 
 KINDS = {"uint8": "u1", "int16": "i2", "float32": "f4", "int64": "i8", "complex64": "c8", "complex128": "c16"}
 

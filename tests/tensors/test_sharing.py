@@ -11,9 +11,10 @@ import torch
 from hypothesis import given, settings
 
 import weightlift
-from strategies import element_bytes, shared_views
 from weightlift.formats import open_source
 from weightlift.sources import Memory
+
+from strategies import element_bytes, shared_views
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # of torch, about its own prototypes
 

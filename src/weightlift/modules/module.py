@@ -30,8 +30,8 @@ def module_attributes(value: Any) -> dict[Any, Any] | None:
     """Return the `__dict__` of a pickled module, or None where the value is no module."""
     if not isinstance(value, Object):
         return None
-    if value.is_call and value.fn in _FX_CALLS:
-        position = 1 if isinstance(value.fn, Global) and value.fn.name == "reduce_deploy_graph_module" else 0
+    if value.is_call and isinstance(value.fn, Global) and value.fn in _FX_CALLS:
+        position = 1 if value.fn.name == "reduce_deploy_graph_module" else 0
         attributes: dict[Any, Any] = next((a for a in value.args[position:] if isinstance(a, dict)), {})
     elif value.is_call and value.fn == _COMPILED and value.args:
         attributes = {"_parameters": {}, "_modules": {"_orig_mod": value.args[0]}}

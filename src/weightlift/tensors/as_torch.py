@@ -45,7 +45,7 @@ class _Loader:
         self.torch = _torch()
         self._spans: dict[int, tuple[int, int]] = {}
         self._made: dict[int, Any] = {}
-        self._storages: dict[int, Any] = {}
+        self._storages: dict[tuple[int, int], Any] = {}
         for tensor in tensors:
             for part in [tensor] if isinstance(tensor, Tensor) else tensor.parts.values():
                 part.check()
@@ -91,10 +91,12 @@ class _Loader:
 
     def _storage(self, tensor: Tensor) -> Any:
         """The storage's bytes in memory, little-endian, from the start of its span."""
-        made = self._storages.get(id(tensor.storage))
+        # bytes of the other order are swapped by element, so views of several element sizes cannot share them
+        key = id(tensor.storage), 0 if tensor.storage.little_endian else tensor.dtype.itemsize
+        made = self._storages.get(key)
         if made is None:
             start, end = self._spans[id(tensor.storage)]
-            made = self._storages[id(tensor.storage)] = _bytes_as_storage(self.torch, tensor, start, end)
+            made = self._storages[key] = _bytes_as_storage(self.torch, tensor, start, end)
         return made
 
     def _composite(self, tensor: Composite) -> Any:

@@ -9,7 +9,8 @@ from collections.abc import Iterable
 from ..errors import TruncatedError, WriteError
 from ..sources import Source
 
-_STEP = 1 << 22
+_STEP = 1 << 22  # copied at once
+_WINDOW = 1 << 23  # handed to the disk at once
 _NOT_HERE = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
 
 
@@ -35,6 +36,21 @@ def write_all(fd: int, data: bytes) -> None:
     view = memoryview(data)
     while view:
         view = view[os.write(fd, view) :]
+    _start_writeback(fd, len(data))
+
+
+def _start_writeback(fd: int, written: int) -> None:
+    """Have the disk begin on every window that is now full, so that the fsync at the end finds little left.
+
+    Linux starts to write dirty pages that it is advised to drop; it drops only clean ones, of which there
+    are none yet. Left alone, it starts on next to nothing before the fsync, which then takes as long as
+    the copying did.
+    """
+    if hasattr(os, "posix_fadvise"):
+        end = os.lseek(fd, 0, os.SEEK_CUR)
+        begun, full = (end - written) // _WINDOW * _WINDOW, end // _WINDOW * _WINDOW
+        if full > begun:
+            os.posix_fadvise(fd, begun, full - begun, os.POSIX_FADV_DONTNEED)
 
 
 def _copy_in_kernel(fd: int, source_fd: int, offset: int, nbytes: int) -> int:
@@ -50,10 +66,11 @@ def _copy_in_kernel(fd: int, source_fd: int, offset: int, nbytes: int) -> int:
         if got == 0:
             raise TruncatedError(f"the file shrank while it was read: byte {offset + copied} is gone")
         copied += got
+        _start_writeback(fd, got)
     return copied
 
 
 def _kernel_copy(fd: int, source_fd: int, offset: int, nbytes: int) -> int:
     if hasattr(os, "copy_file_range"):
-        return os.copy_file_range(source_fd, fd, min(nbytes, 1 << 30), offset_src=offset)
+        return os.copy_file_range(source_fd, fd, min(nbytes, _STEP), offset_src=offset)
     raise OSError(errno.ENOSYS, "no copy_file_range")

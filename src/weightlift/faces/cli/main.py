@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Sequence
+from functools import partial
 from importlib import import_module
 
 from ... import __version__
@@ -19,11 +21,15 @@ ERROR = 2
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command and return its exit code."""
+    if argv is None:
+        gc.disable()  # one command is over before a collection finds anything
     words = list(sys.argv[1:] if argv is None else argv)
     arguments = _parser(words).parse_args(words)
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
+        if argv is None:
+            gc.freeze()  # nor does the interpreter have to look through everything once more as it ends
     except WeightliftError as error:
         _report(error, as_json=getattr(arguments, "json", False))
         return ERROR
@@ -38,8 +44,10 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """Build the parser; only the verb that is asked for is imported."""
+    page = partial(argparse.HelpFormatter, width=_columns())
     parser = argparse.ArgumentParser(
         prog="weightlift",
+        formatter_class=page,
         description="Lift the weights out of any PyTorch checkpoint without running its code.",
         epilog="exit codes: 0 ok, 1 findings, 2 error or unreadable, 3 dangerous",
     )
@@ -50,11 +58,19 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
         if verb in wanted:
             module = import_module(f".{verb}", __package__)
             summary = module.SUMMARY
-            own = verbs.add_parser(verb, help=summary, description=summary)
+            own = verbs.add_parser(verb, help=summary, description=summary, formatter_class=page)
             own.add_argument("--json", action="store_true", help="print one JSON document")
             module.add_arguments(own)
             own.set_defaults(run=module.run)
     return parser
+
+
+def _columns() -> int:
+    """The width of help pages. Left to find it, argparse imports `shutil` and with it every compression module."""
+    try:
+        return int(os.environ.get("COLUMNS") or os.get_terminal_size().columns) - 2
+    except (OSError, ValueError):
+        return 78
 
 
 def _report(error: WeightliftError, *, as_json: bool) -> None:
