@@ -15,6 +15,8 @@
     │   └── AmbiguousStateDictError
     ├── PlanError                a plan that cannot be read, checked or carried out
     │   └── PatternError         a pattern or rule that means nothing, with its column
+    ├── CollisionError           two tensors for one name
+    ├── OverflowingError         a finite value that the new element type cannot hold
     ├── MissingDependencyError   an optional package is needed; names the install line
     └── WriteError               the output cannot be written
 
@@ -109,6 +111,14 @@ class PatternError(PlanError):
     def __init__(self, found: str, *, expected: str = "", remedy: str = "", where: str = "", column: int = 0) -> None:
         super().__init__(found, expected=expected, remedy=remedy, where=where)
         self.column = column
+
+
+class CollisionError(WeightliftError):
+    """Two tensors for one name."""
+
+
+class OverflowingError(WeightliftError):
+    """A finite value that the new element type cannot hold."""
 
 
 class MissingDependencyError(WeightliftError):

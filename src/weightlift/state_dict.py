@@ -6,9 +6,14 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .errors import StateDictError, UnsupportedError, WeightliftError
+from .differences import Difference, differences
+from .dtypes import dtype_named
+from .errors import CollisionError, StateDictError, UnsupportedError, WeightliftError
 from .patterns import pattern
 from .tensors import Composite, Tensor
+from .tensors.casting import cast
+from .tensors.computed import Computed
+from .tensors.from_live import lazy_values, module_values
 from .tensors.lazy import AnyTensor
 from .writers import Written, write_safetensors
 from .writers.safetensors import Progress
@@ -133,6 +138,116 @@ class StateDict(Mapping[str, Any]):
                 raise StateDictError(f"pattern {text!r} fits no name", expected="at least one")
             out |= found
         return out
+
+    def rename(self, source: str, target: str) -> StateDict:
+        """Return the same with every name that fits `source` spelled by `target` (`h.{i}.**`, `layers.{i}.**`).
+
+        Raises:
+            StateDictError: the pattern fits no name. CollisionError: two tensors for one name.
+        """
+        fitting, spelled = self._fitting((source,)), pattern(target)
+        wanted = pattern(source)
+        pairs = [(spelled.spell(wanted.match(key) or {}) if key in fitting else key, key) for key in self._entries]
+        return self._renamed(pairs)
+
+    def add_prefix(self, prefix: str) -> StateDict:
+        """Return the same with a prefix before every name."""
+        return self._renamed([(prefix + key, key) for key in self._entries])
+
+    def strip_prefix(self, prefix: str) -> StateDict:
+        """Return the same without the prefix that every name has.
+
+        Raises:
+            StateDictError: a name begins otherwise; `select` those that do first.
+        """
+        other = next((key for key in self._entries if not key.startswith(prefix)), None)
+        if other is not None:
+            raise StateDictError(
+                f"{other!r} does not begin with {prefix!r}", remedy=f"select({prefix + '**'!r}) first, to leave it out"
+            )
+        return self._renamed([(key.removeprefix(prefix), key) for key in self._entries])
+
+    def _renamed(self, pairs: list[tuple[str, str]]) -> StateDict:
+        made: dict[str, str] = {}
+        for name, key in pairs:
+            if name in made:
+                raise CollisionError(f"{made[name]!r} and {key!r} would both be called {name!r}", expected="each name once")
+            made[name] = key
+        return self._with({name: self._entries[key] for name, key in pairs})
+
+    def merge(self, *others: Mapping[str, Any]) -> StateDict:
+        """Return all entries of this and the others, in this order.
+
+        Raises:
+            CollisionError: a name is in two of them.
+        """
+        entries = dict(self._entries)
+        for i, other in enumerate(others):
+            for key, value in other.items():
+                if key in entries:
+                    whose = getattr(other, "name", "") or f"the {i + 2}th"
+                    raise CollisionError(
+                        f"{key!r} is in {self.name or 'the first'} and in {whose}", remedy="add_prefix or drop one of them"
+                    )
+                entries[key] = value
+        return self._with(entries)
+
+    def cast(self, dtype: str, *, overflow: bool = False) -> StateDict:
+        """Return the floating point tensors in another element type; others stay as they are.
+
+        Raises (when the values are computed):
+            OverflowingError: a finite value would become infinite, unless `overflow` allows it.
+        """
+        wanted = dtype_named(dtype)
+        cast_to = {
+            key: cast(value, wanted, overflow=overflow)
+            for key, value in self._entries.items()
+            if isinstance(value, Tensor | Computed) and "float" in value.dtype.name
+        }
+        return self._with(self._entries | cast_to)
+
+    def equals(self, other: Mapping[str, Any], *, tolerance: float | None = 0.0) -> bool:
+        """Whether both have the same names, shapes, types and values.
+
+        `tolerance` is relative to the largest value of each tensor; None derives it from the type. With
+        0 the bytes are compared, so that NaNs are equal to themselves and -0.0 is not 0.0.
+        """
+        return not self.diff(other, tolerance=tolerance)
+
+    def diff(self, other: Mapping[str, Any], *, tolerance: float | None = 0.0) -> list[Difference]:
+        """Return what differs from another state dict, tensor by tensor. Reads those that both have."""
+        return differences(self._entries, other, tolerance)
+
+    def to_numpy(self) -> dict[str, Any]:
+        """Return numpy arrays by name. Reads every tensor."""
+        return {key: value.numpy() for key, value in self._entries.items() if hasattr(value, "numpy")}
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any], *, name: str = "") -> StateDict:
+        """Return a state dict of torch tensors, numpy arrays or lazy tensors; nothing is copied."""
+        metadata = getattr(values, "_metadata", None)
+        return cls(lazy_values(values), name=name, versions=metadata)
+
+    @classmethod
+    def from_module(cls, module: Any) -> StateDict:
+        """Return the state dict of a live torch module; nothing is copied."""
+        values, metadata = module_values(module)
+        return cls(lazy_values(values), name=type(module).__name__, versions=metadata)
+
+    @classmethod
+    def from_modules(cls, **modules: Any) -> StateDict:
+        """Return one state dict of several modules, each under its name: what `destination` and `prefix` were for.
+
+        >>> list(wl.StateDict.from_modules(encoder=encoder, decoder=decoder))[:1]
+        ['encoder.weight']
+        """
+        entries: dict[str, Any] = {}
+        versions: dict[str, Any] = {}
+        for name, module in modules.items():
+            values, metadata = module_values(module)
+            entries |= {f"{name}.{key}": value for key, value in values.items()}
+            versions |= {f"{name}.{path}".rstrip("."): version for path, version in (metadata or {}).items()}
+        return cls(lazy_values(entries), versions=versions)
 
     def _with(self, entries: dict[str, Any]) -> StateDict:
         return StateDict(entries, name=self.name, versions=self.versions, notes=self.notes)

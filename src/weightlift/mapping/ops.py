@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from ..dtypes import DTYPES, DType
 from ..errors import PlanError
 from ..tensors import Tensor
+from ..tensors.casting import cast, holds_all
 from ..tensors.computed import Computed, Lazy
 from ..tensors.lazy import product, rows_first
 from .bundle import Bundle
@@ -342,47 +343,12 @@ def _cast(bundle: Bundle, call: Call) -> Bundle:
     return bundle.each(lambda item: cast(item, dtype))
 
 
-def cast(item: Lazy, dtype: DType) -> Lazy:
-    """Return the tensor in another element type; a finite value that would become infinite is an error."""
-    if item.dtype is dtype:
-        return item
-    return _computed(dtype, item.shape, [item], lambda values: _converted(values[0], dtype))
-
-
-def _converted(values: Array, dtype: DType) -> Array:
-    from ..tensors.as_numpy import numpy_dtype
-
-    np = _np()
-    with np.errstate(over="ignore", invalid="ignore"):
-        made = values.astype(numpy_dtype(dtype))
-        if dtype.name.startswith(("float", "bfloat")) and values.dtype.kind not in "bui":
-            finite = np.isfinite(values.astype(np.float64))
-            if not np.isfinite(made.astype(np.float64))[finite].all():
-                raise PlanError(f"a finite value becomes infinite in {dtype}", remedy="cast to bfloat16, or allow overflow")
-    return made
-
-
 def _uncast(call: Call, before: Bundle, after: Bundle) -> list[Call] | None:
     kinds = {item.dtype for item in before.items.values()}
     if len(kinds) != 1:
         return None
     was, now = kinds.pop(), next(iter(after.items.values())).dtype
     return [Call("cast", (was.name,), {})] if holds_all(now, was) else None
-
-
-_FLOAT_BITS = {"float64": (11, 52), "float32": (8, 23), "bfloat16": (8, 7), "float16": (5, 10)}
-
-
-def holds_all(wide: DType, narrow: DType) -> bool:
-    """Whether every value of `narrow` is also one of `wide`."""
-    if wide is narrow:
-        return True
-    a, b = _FLOAT_BITS.get(wide.name), _FLOAT_BITS.get(narrow.name)
-    if a and b:
-        return a[0] >= b[0] and a[1] >= b[1]
-    is_integer = wide.name.lstrip("u").startswith("int") and narrow.name.lstrip("u").startswith("int")
-    same_sign = wide.name.startswith("u") == narrow.name.startswith("u")
-    return is_integer and same_sign and wide.bits >= narrow.bits
 
 
 def _resize(bundle: Bundle, call: Call) -> Bundle:

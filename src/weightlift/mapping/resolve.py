@@ -13,9 +13,10 @@ from ..dtypes import DType
 from ..errors import PlanError, WeightliftError, printable
 from ..patterns import Binding, Hole, Pattern, Value
 
+from ..tensors.casting import cast, holds_all
 from ..tensors.computed import Lazy
 from .bundle import Bundle, Place
-from .ops import OPS, PARTING, cast, holds_all, sliced
+from .ops import OPS, PARTING, sliced
 from .rules import Rule, Span, Term
 
 Schema = Mapping[str, tuple[tuple[int, ...] | None, DType]]
@@ -270,7 +271,7 @@ class _Run:
         if made.value.dtype is dtype:
             return made
         narrows = not holds_all(dtype, made.value.dtype)
-        return replace(made, value=cast(made.value, dtype), cast_from=made.value.dtype.name, narrows=narrows)
+        return replace(made, value=cast(made.value, dtype, overflow="overflow" in made.rule.flags), cast_from=made.value.dtype.name, narrows=narrows)
 
     # ---- totality ----
 

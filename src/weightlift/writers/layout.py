@@ -16,6 +16,7 @@ from ..dtypes import DTYPES, DType
 from ..errors import LimitError, TensorError, UnsupportedError, WeightliftError
 from ..limits import DEFAULT_LIMITS
 from ..tensors import Tensor
+from ..tensors.computed import Computed, Lazy
 from .values import describe
 
 OUR_KEY = "weightlift"
@@ -55,7 +56,7 @@ class Record:
 class Layout:
     """The plan of one output: tensors in the order of their bytes, header bytes, what was tied."""
 
-    tensors: list[tuple[str, Tensor]]
+    tensors: list[tuple[str, Lazy]]
     header: bytes
     nbytes: int
     ties: dict[str, str]
@@ -71,9 +72,9 @@ def plan_layout(entries: Mapping[str, Any], versions: Any = None, metadata: Mapp
         UnsupportedError: a value that cannot be written.
     """
     record = Record(versions=versions)
-    plain: dict[str, Tensor] = {}
+    plain: dict[str, Lazy] = {}
     for place, (key, value) in enumerate(entries.items()):
-        if isinstance(value, Tensor):
+        if isinstance(value, Tensor | Computed):
             if plain.setdefault(key, value) is not value:
                 raise UnsupportedError(f"two tensors would be called {key!r}", remedy="rename one of them")
         else:
@@ -88,13 +89,13 @@ def plan_layout(entries: Mapping[str, Any], versions: Any = None, metadata: Mapp
     return Layout(ordered, header, nbytes, ties, unshared)
 
 
-def _check_writable(key: str, tensor: Tensor) -> None:
+def _check_writable(key: str, tensor: Lazy) -> None:
     try:
         tensor.check()
         if tensor.absent:
             raise TensorError(f"has no data ({tensor.absent})", remedy="leave it out with --drop")
         budget = DEFAULT_LIMITS.expanded_bytes
-        if tensor.nbytes > max(tensor.storage.nbytes, budget):
+        if isinstance(tensor, Tensor) and tensor.nbytes > max(tensor.storage.nbytes, budget):
             raise LimitError(
                 f"{tensor.nbytes} bytes would be written for a view of {tensor.storage.nbytes} bytes",
                 expected=f"at most {budget}",
@@ -104,39 +105,41 @@ def _check_writable(key: str, tensor: Tensor) -> None:
         raise
 
 
-def _without_aliases(plain: dict[str, Tensor], record: Record) -> tuple[dict[str, Tensor], dict[str, str], list[str]]:
+def _without_aliases(plain: dict[str, Lazy], record: Record) -> tuple[dict[str, Lazy], dict[str, str], list[str]]:
     """Return what is written, what is tied to it, and what had to be copied out of a shared storage."""
     first: dict[tuple[object, ...], str] = {}
-    owned: dict[str, Tensor] = {}
+    owned: dict[str, Lazy] = {}
     ties: dict[str, str] = {}
-    by_storage: dict[int, list[str]] = {}
+    by_storage: dict[int, dict[str, Tensor]] = {}
     for key, tensor in plain.items():
         kept = first.setdefault(tensor.view, key) if tensor.numel else key
         if kept != key and key not in RESERVED:
             ties[key] = kept
         else:
             owned[key] = tensor
-            if tensor.numel:
-                by_storage.setdefault(id(tensor.storage), []).append(key)
+            if tensor.numel and isinstance(tensor, Tensor):
+                by_storage.setdefault(id(tensor.storage), {})[key] = tensor
     unshared: list[str] = []
-    for keys in by_storage.values():
-        if len(keys) > 1:
-            _settle_overlaps(keys, owned, record, unshared)
+    for group in by_storage.values():
+        if len(group) > 1:
+            for key in _settle_overlaps(group, record, unshared):
+                del owned[key]
     return owned, ties, unshared
 
 
-def _settle_overlaps(keys: list[str], owned: dict[str, Tensor], record: Record, unshared: list[str]) -> None:
-    """Among tensors of one storage, turn those that lie inside a contiguous other one into views of it."""
+def _settle_overlaps(group: dict[str, Tensor], record: Record, unshared: list[str]) -> list[str]:
+    """Among tensors of one storage, record those that lie inside a contiguous other one as views of it; name them."""
     # the widest first, and of two that cover the same bytes the contiguous one, so that the other is its view
-    by_start = sorted(keys, key=lambda k: (owned[k].extent[0], -owned[k].extent[1], not owned[k].is_contiguous))
+    by_start = sorted(group, key=lambda k: (group[k].extent[0], -group[k].extent[1], not group[k].is_contiguous))
+    inside = []
     furthest: dict[tuple[object, ...], str] = {}  # kind of element -> the contiguous tensor that ends last so far
     end = -1
     for key in by_start:
-        tensor = owned[key]
+        tensor = group[key]
         start, stop = tensor.extent
         kind = (tensor.dtype.name, tensor.conj, tensor.neg)
         owner = furthest.get(kind)
-        whole = owned[owner] if owner is not None else None
+        whole = group[owner] if owner is not None else None
         if whole is not None and stop <= whole.extent[1] and tensor.dtype.bits >= 8:
             record.views[key] = {
                 "of": owner,
@@ -144,18 +147,19 @@ def _settle_overlaps(keys: list[str], owned: dict[str, Tensor], record: Record, 
                 "shape": list(tensor.shape),
                 "stride": list(tensor.stride),
             }
-            del owned[key]
+            inside.append(key)
             continue
         if start < end:
             unshared.append(key)
         if tensor.is_contiguous and (whole is None or stop > whole.extent[1]):
             furthest[kind] = key
         end = max(end, stop)
+    return inside
 
 
 def _header(
-    owned: dict[str, Tensor], ties: dict[str, str], record: Record, metadata: Mapping[str, str]
-) -> tuple[bytes, list[tuple[str, Tensor]], int]:
+    owned: dict[str, Lazy], ties: dict[str, str], record: Record, metadata: Mapping[str, str]
+) -> tuple[bytes, list[tuple[str, Lazy]], int]:
     """Return the header with its length, and the tensors in the order of their bytes."""
     forms = {key: _written_form(key, tensor, record) for key, tensor in owned.items()}
     order = list(owned)
@@ -183,7 +187,7 @@ def _header(
     return len(text_bytes).to_bytes(8, "little") + text_bytes, [(key, owned[key]) for key in order], at
 
 
-def _written_form(key: str, tensor: Tensor, record: Record) -> tuple[DType, list[int]]:
+def _written_form(key: str, tensor: Lazy, record: Record) -> tuple[DType, list[int]]:
     """Return the element type and shape that the header names for a tensor."""
     if key == "__metadata__":
         raise UnsupportedError("a tensor is called '__metadata__', which safetensors keeps for itself")

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import MalformedError, WeightliftError
-from ..tensors import Tensor
+from ..tensors.computed import Computed, Lazy
 from ..tensors.pack import is_verbatim, packed_chunks
 from .atomic import atomic_file
 from .copying import append_chunks, append_range, write_all
@@ -62,9 +62,16 @@ def write_safetensors(
     return Written(os.fspath(path), len(layout.tensors), layout.nbytes, layout.ties, tuple(layout.unshared))
 
 
-def append_tensor(fd: int, tensor: Tensor) -> None:
+def append_tensor(fd: int, tensor: Lazy) -> None:
     """Append a tensor's elements at the descriptor's position."""
     if not tensor.numel:
+        return
+    if isinstance(tensor, Computed):
+        if tensor.streams:
+            for part in tensor.inputs:
+                append_tensor(fd, part)
+        elif (written := append_chunks(fd, tensor.chunks())) != tensor.nbytes:
+            raise MalformedError(f"{written} bytes came", expected=f"{tensor.nbytes}")
         return
     if is_verbatim(tensor):
         start, end = tensor.extent

@@ -15,18 +15,19 @@ from ..errors import MalformedError, UnsupportedError
 from ..pickles import Dict, Global
 from ..pickles.script_objects import script_object, script_state
 from ..tensors import Composite, Tensor
+from ..tensors.computed import Computed, Lazy
 
 JSON = Any
 _PLAIN = bool | int | str | None
 
 
-def describe(key: str, value: Any, tensors: dict[str, Tensor]) -> JSON:
+def describe(key: str, value: Any, tensors: dict[str, Lazy]) -> JSON:
     """Return the skeleton of a value; plain tensors in it are put into `tensors` under `key.…`.
 
     Raises:
         UnsupportedError: a value that is neither tensors nor plain data.
     """
-    if isinstance(value, Tensor):
+    if isinstance(value, Tensor | Computed):
         if key in tensors and tensors[key] is not value:
             raise UnsupportedError(f"two tensors would be called {key!r}", remedy="rename one of them")
         tensors[key] = value
