@@ -16,7 +16,7 @@ from ..patterns import Binding, Hole, Pattern, Value
 from ..tensors.casting import cast, holds_all
 from ..tensors.computed import Lazy
 from .bundle import Bundle, Place
-from .ops import OPS, PARTING, sliced
+from .ops import OPS, PARTING, Call, sliced
 from .rules import Rule, Span, Term
 
 Schema = Mapping[str, tuple[tuple[int, ...] | None, DType]]
@@ -115,19 +115,18 @@ class _Run:
         if rule.kind == "init":
             self._init(rule)
             return
-        matches = [
-            (key, binding, place)
-            for place, term in enumerate(rule.sources)
-            for key, binding in self._fitting(term, rule)
-        ]
-        if not matches:
-            if not rule.optional:
-                self._dead(rule, rule.sources[0].pattern, self.source)
-        elif rule.kind == "drop":
+        fitting = [self._fitting(term, rule) for term in rule.sources]
+        if not rule.optional:
+            dead = [term.pattern for term, found in zip(rule.sources, fitting, strict=True) if not found]
+            dead += [p for p in rule.excepts if all(p.match(key) is None for key in self.source)]
+            for wanted in dead:
+                self._dead(rule, wanted, self.source)
+        matches = [(key, binding, place) for place, found in enumerate(fitting) for key, binding in found]
+        if rule.kind == "drop":
             for key, _, _ in matches:
                 if self._claim(key, rule, part=False):
                     self.out.dropped[key] = rule
-        else:
+        elif matches:
             self._map(rule, matches)
 
     def _fitting(self, term: Term, rule: Rule) -> list[tuple[str, Binding]]:
@@ -158,17 +157,14 @@ class _Run:
     # ---- init ----
 
     def _init(self, rule: Rule) -> None:
-        fitting = 0
         for term in rule.targets:
-            for key in self.target or ():
-                if term.pattern.match(key) is None:
-                    continue
-                fitting += 1
+            fitting = [key for key in self.target or () if term.pattern.match(key) is not None]
+            for key in fitting:
                 if key in self.out.initialised:
                     self.problem("made-twice", rule, f"{key!r} is also initialised by line {self.out.initialised[key].line}", key)
                 self.out.initialised.setdefault(key, rule)
-        if self.target is not None and not fitting and not rule.optional:
-            self._dead(rule, rule.targets[0].pattern, self.target)
+            if self.target is not None and not fitting and not rule.optional:
+                self._dead(rule, term.pattern, self.target)
 
     # ---- map and tie ----
 
@@ -208,6 +204,8 @@ class _Run:
                 shapes = sorted({tuple(item.shape) for item in bundle.items.values()})
                 error.at(f"{call} of {', '.join(str(list(shape)) for shape in shapes[:3])}")
                 raise
+        while rule.kind == "tie" and waiting and waiting[0][1]:  # an index has no size, and ties nothing
+            bundle = OPS["copy"].apply(bundle, Call("copy", (), {}), waiting.pop(0))
         if waiting:
             raise PlanError("one source and several targets", expected="split, unstack or copy to say how")
         if len(bundle.axes) != len(axes.produced):
