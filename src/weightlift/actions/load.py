@@ -59,9 +59,9 @@ def load(
     target = ModuleTarget(model)
     if plan is not None:
         given = plan if isinstance(plan, Plan) else Plan.load(plan)
-        return apply_to_module(given.check(weights, target.schema), target, weights, assign=assign)
+        return apply_to_module(given.check(weights, target.schema, target.ties), target, weights, assign=assign)
     exact = exact_plan(weights, target.schema, missing=missing, unexpected=unexpected, mismatch=mismatch)
-    resolution = exact.plan.check(weights, target.schema)
+    resolution = exact.plan.check(weights, target.schema, target.ties)
     if resolution.problems:
         shown = replace(report_of(resolution, weights, target.schema), notes=exact.notes, problems=_told(resolution.problems))
         raise LoadError(shown, exact.suggestions)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,7 +53,7 @@ class Plan:
         if unknown:
             raise PlanError(f"{', '.join(sorted(unknown))} in the plan", expected="source, target, dims and [[block]]")
         dims = _dims(document.get("dims", {}))
-        lines = [text.count("\n", 0, found.end()) + 1 for found in _RULES.finditer(text)]
+        lines = [_first_line(text, found.end()) for found in _RULES.finditer(text)]
         rules: list[Rule] = []
         blocks = document.get("block", [])
         for i, block in enumerate(blocks):
@@ -90,9 +90,41 @@ class Plan:
         with atomic_file(path) as fd:
             write_all(fd, self.text.encode("utf-8"))
 
-    def check(self, source: Mapping[str, Lazy], target: Schema | None = None) -> Resolution:
-        """Return what the plan makes, with every problem. Reads headers only."""
-        return resolve(self.rules, source, target)
+    def check(
+        self,
+        source: Mapping[str, Lazy],
+        target: Schema | None = None,
+        ties: Iterable[Sequence[str]] = (),
+    ) -> Resolution:
+        """Return what the plan makes, with every problem. Reads headers only.
+
+        `ties` are groups of target names that are one and the same tensor.
+        """
+        return resolve(self.rules, source, target, ties)
+
+    def invert(self, source: Mapping[str, Lazy], target: Schema | None = None) -> Plan:
+        """Return the plan that undoes this one on these tensors.
+
+        Raises:
+            PlanProblems: the exact list of what has no inverse.
+        """
+        from .invert import inverted
+
+        return Plan.parse(inverted(self.text, self.rules, self.check(source, target)))
+
+    def compose(self, other: Plan, source: Mapping[str, Lazy]) -> Plan:
+        """Return the plan that does this one and then the other in one pass, on these tensors.
+
+        Raises:
+            PlanProblems: the exact list of what one pass of rules cannot say.
+        """
+        from .compose import composed
+
+        first = self.check(source)
+        first.raise_problems()
+        second = other.check({key: made.value for key, made in first.made.items()})
+        second.raise_problems()
+        return Plan.of(composed(first, second))
 
     def apply(self, target: Any, source: Mapping[str, Lazy], *, assign: bool = False) -> Report:
         """Carry the plan out into a live module or a path; all of it or nothing.
@@ -107,10 +139,16 @@ class Plan:
             apply.apply_to_file(resolution, target)
             return report_of(resolution, source, None)
         module = ModuleTarget(target)
-        return apply.apply_to_module(self.check(source, module.schema), module, source, assign=assign)
+        resolution = self.check(source, module.schema, module.ties)
+        return apply.apply_to_module(resolution, module, source, assign=assign)
 
     def __str__(self) -> str:
         return self.text
+
+
+def _first_line(text: str, at: int) -> int:
+    """Number of the line that a multi-line string begins with; TOML leaves out a newline right after the quotes."""
+    return text.count("\n", 0, at) + (2 if text[at : at + 1] == "\n" else 1)
 
 
 def _dims(found: Any) -> dict[str, int]:

@@ -70,6 +70,9 @@ class Made:
     narrows: bool = False
 
 
+Trace = list[tuple[Call, Bundle, Bundle]]
+
+
 @dataclass(slots=True)
 class Resolution:
     """A plan carried to the end on paper."""
@@ -78,6 +81,8 @@ class Resolution:
     initialised: dict[str, Rule] = field(default_factory=dict)
     dropped: dict[str, Rule] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
+    traces: dict[int, list[Trace]] = field(default_factory=dict)
+    """Line of a rule -> for each group of its tensors, what every operation was given and gave."""
 
     def raise_problems(self) -> None:
         """Raise PlanProblems where there are any."""
@@ -90,9 +95,17 @@ class Resolution:
         return max((getattr(made.value, "peak_nbytes", 0) for made in self.made.values()), default=0)
 
 
-def resolve(rules: Iterable[Rule], source: Mapping[str, Lazy], target: Schema | None) -> Resolution:
-    """Return what the rules make of a source; with a target's schema, also whether it is all of it."""
-    run = _Run(source, target)
+def resolve(
+    rules: Iterable[Rule],
+    source: Mapping[str, Lazy],
+    target: Schema | None,
+    ties: Iterable[Sequence[str]] = (),
+) -> Resolution:
+    """Return what the rules make of a source; with a target's schema, also whether it is all of it.
+
+    `ties` are groups of target names that are one and the same tensor.
+    """
+    run = _Run(source, target, [tuple(group) for group in ties])
     for rule in rules:
         run.carry_out(rule)
     run.check_totality()
@@ -100,9 +113,10 @@ def resolve(rules: Iterable[Rule], source: Mapping[str, Lazy], target: Schema | 
 
 
 class _Run:
-    def __init__(self, source: Mapping[str, Lazy], target: Schema | None) -> None:
+    def __init__(self, source: Mapping[str, Lazy], target: Schema | None, ties: list[tuple[str, ...]]) -> None:
         self.source = source
         self.target = target
+        self.ties = ties
         self.out = Resolution()
         self.claimed: dict[str, tuple[Rule, bool]] = {}  # source -> (rule, whether only a part)
         self.tied_from: set[str] = set()
@@ -193,8 +207,10 @@ class _Run:
     def _group(self, rule: Rule, axes: _Axes, shared: Binding, members: list[tuple[Place, str, int]]) -> None:
         bundle = self._bundle(rule, axes, members)
         waiting = list(axes.produced)
+        trace: Trace = []
+        self.out.traces.setdefault(rule.line, []).append(trace)
         for call in rule.ops:
-            operation = OPS[call.name]
+            operation, before = OPS[call.name], bundle
             try:
                 if call.name in PARTING:
                     bundle = operation.apply(bundle, call, waiting.pop(0) if waiting else None)
@@ -204,6 +220,7 @@ class _Run:
                 shapes = sorted({tuple(item.shape) for item in bundle.items.values()})
                 error.at(f"{call} of {', '.join(str(list(shape)) for shape in shapes[:3])}")
                 raise
+            trace.append((call, before, bundle))
         while rule.kind == "tie" and waiting and waiting[0][1]:  # an index has no size, and ties nothing
             bundle = OPS["copy"].apply(bundle, Call("copy", (), {}), waiting.pop(0))
         if waiting:
@@ -287,9 +304,21 @@ class _Run:
         missing = [key for key in self.target if key not in self.out.made and key not in self.out.initialised]
         if missing:
             self.problem("missing", None, f"{_count(missing, 'target')} not made: {_named(missing)}", *missing)
+        for group in self.ties:
+            self._check_tie(group)
         for key, made in self.out.made.items():
             if made.spans and made.rule.rest != "init" and key in self.target:
                 self.problem("partial", made.rule, f"{key!r} is made in part; the rest is not said (rest=init)", key)
+
+
+    def _check_tie(self, group: tuple[str, ...]) -> None:
+        """Names that are one tensor in the target have to be made of one and the same."""
+        made = [self.out.made[key] for key in group if key in self.out.made]
+        values = {item.value.view for item in made}
+        if len(values) > 1:
+            first, other = made[0], next(item for item in made if item.value.view != made[0].value.view)
+            told = f"{first.key!r} and {other.key!r} are one tensor in the target and are made of different ones"
+            self.problem("tied-apart", other.rule, f"{told} ({', '.join(first.sources[:2])}; {', '.join(other.sources[:2])})", *group)
 
 
 class _Axes:

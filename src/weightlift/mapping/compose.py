@@ -1,0 +1,70 @@
+"""Two plans, one after the other, as one pass of rules."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ..blocks import compress
+from .ops import PARTING
+from .resolve import Made, PlanProblems, Problem, Resolution
+
+
+def composed(one: Resolution, two: Resolution) -> str:
+    """Return rule lines that make in one pass what two plans make one after the other.
+
+    Raises:
+        PlanProblems: a target is made in a way that one rule cannot say.
+    """
+    blocked: list[Problem] = []
+    lines: dict[str, tuple[str, str]] = {}  # targets -> (sources, operations)
+    parted: dict[tuple[str, ...], dict[int, str]] = {}  # sources of a parting rule -> place -> target
+    for key, made in two.made.items():
+        before = [one.made[name] for name in made.sources]
+        if all(_is_plain(item) for item in before):
+            _enter(key, made, [name for item in before for name in item.sources], lines, parted, two.made)
+        elif len(before) == 1 and _is_plain(made):
+            _enter(key, before[0], list(before[0].sources), lines, parted, one.made)
+        elif len(before) == 1 and not _parts(before[0]) and not _parts(made):
+            ops = " | ".join(map(str, (*before[0].rule.ops, *made.rule.ops)))
+            lines[key] = (", ".join(before[0].sources), ops)
+        else:
+            told = f"{key!r}: {before[0].rule} and then {made.rule}"
+            blocked.append(Problem("no-composition", made.rule.line, told))
+    for names, places in parted.items():
+        ops, _, sources = names[0].partition("\0")
+        lines[", ".join(places[i] for i in sorted(places))] = (sources, ops)
+    used = {name for sources, _ in lines.values() for name in sources.split(", ")}
+    dropped = {key: rule.reason for key, rule in one.dropped.items()}
+    for key, rule in two.dropped.items():
+        dropped |= {name: rule.reason for name in one.made[key].sources if name not in used}
+    if blocked:
+        raise PlanProblems(blocked)
+    return "\n".join([*_spelled(lines), *(f'{row.template} -> drop "{row.value}"' for row in compress(dropped.items()))])
+
+
+def _is_plain(made: Made) -> bool:
+    return not made.rule.ops and not made.spans and not any(term.spans for term in made.rule.sources) and not made.tied
+
+
+def _parts(made: Made) -> bool:
+    return any(call.name in PARTING for call in made.rule.ops) or bool(made.spans)
+
+
+def _enter(
+    key: str,
+    made: Made,
+    sources: list[str],
+    lines: dict[str, tuple[str, str]],
+    parted: dict[tuple[str, ...], dict[int, str]],
+    siblings: Mapping[str, Made],
+) -> None:
+    ops = " | ".join(map(str, made.rule.ops))
+    if not _parts(made):
+        lines[key] = (", ".join(sources), ops)
+        return
+    family = [name for name, other in siblings.items() if other.rule is made.rule and other.sources == made.sources]
+    parted.setdefault((f"{ops}\0{', '.join(sources)}",), {})[family.index(made.key)] = key
+
+
+def _spelled(lines: Mapping[str, tuple[str, str]]) -> list[str]:
+    return [f"{sources} -> {targets}{' : ' + ops if ops else ''}" for targets, (sources, ops) in lines.items()]

@@ -1,0 +1,89 @@
+"""The plan that undoes a plan, or the exact list of what has no inverse."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .ops import OPS, Call
+from .resolve import PlanProblems, Problem, Resolution, Trace
+from .rules import Rule
+
+
+def inverted(text: str, rules: Iterable[Rule], resolution: Resolution) -> str:
+    """Return the text of the inverse; comments and order stay, every rule line is turned round.
+
+    Raises:
+        PlanProblems: the plan has problems, or operations that lose something.
+    """
+    resolution.raise_problems()
+    blocked: list[Problem] = []
+    lines = text.split("\n")
+    for rule in rules:
+        try:
+            turned = _turned(rule, resolution.traces.get(rule.line, []))
+        except _NoInverseError as error:
+            blocked.append(Problem("no-inverse", rule.line, f"{rule}: {error}"))
+            continue
+        was = lines[rule.line - 1]
+        comment = was[len(rule.text) :] if was.startswith(rule.text) else ""
+        lines[rule.line - 1] = turned + comment
+    if blocked:
+        raise PlanProblems(blocked)
+    return "\n".join(_swapped_sides(line) for line in lines)
+
+
+class _NoInverseError(Exception):
+    """Why a rule cannot be turned round."""
+
+
+def _turned(rule: Rule, traces: list[Trace]) -> str:
+    left, right = _spelled(rule, source=True), _spelled(rule, source=False)
+    if rule.kind == "drop":
+        return f'init -> {left} "{rule.reason}"'
+    if rule.kind == "init":
+        return f'{right} -> drop "{rule.reason}"'
+    if rule.kind == "tie":
+        return f'{right} -> drop "tied to {left}"'
+    if any(term.spans for term in (*rule.sources, *rule.targets)):
+        raise _NoInverseError("it takes a part of a tensor only")
+    if rule.excepts:
+        raise _NoInverseError("`except` says nothing about the names of the target")
+    calls = _undoing(rule, traces)
+    ops = f" : {' | '.join(map(str, calls))}" if calls else ""
+    return f"{right} -> {left}{ops}{' optional' if rule.optional else ''}"
+
+
+def _spelled(rule: Rule, *, source: bool) -> str:
+    """One side as it stands in the line, without the prefix of its block."""
+    arrow = " => " if rule.kind == "tie" else " -> "
+    left, _, right = rule.text.partition(arrow)
+    side = left if source else right.partition(" : ")[0]
+    for word in (" optional", " except ", " !", ' "'):
+        side = side.partition(word)[0]
+    return side.strip()
+
+
+def _undoing(rule: Rule, traces: list[Trace]) -> list[Call]:
+    """The calls that undo the rule's, last first; they have to be the same for all its tensors."""
+    found: set[tuple[str, ...]] = set()
+    calls: list[Call] = []
+    for trace in traces:
+        calls = []
+        for call, before, after in reversed(trace):
+            undo = OPS[call.name].invert(call, before, after)
+            if undo is None:
+                raise _NoInverseError(f"{call} has no inverse")
+            calls += undo
+        found.add(tuple(map(str, calls)))
+    if len(found) > 1:
+        raise _NoInverseError(f"its tensors differ in what undoes it: {' / '.join(' | '.join(c) for c in sorted(found))}")
+    return calls
+
+
+def _swapped_sides(line: str) -> str:
+    """Turn the header's and the blocks' `source = ` and `target = ` round."""
+    bare = line.lstrip()
+    for here, there in (("source", "target"), ("target", "source")):
+        if bare.startswith((f"{here} =", f"{here}=")):
+            return line.replace(here, there, 1)
+    return line
