@@ -5,7 +5,7 @@
 | `{i}`, `{2*i+1}` | an integer; one letter other than `t`, or `{name:int}` | by its letter |
 | `{t}`, `{name}` | one segment, or the rest of one | by its name |
 | `{a,b,c}` | one of these, in this order | by its place among the enumerations |
-| `**` | any number of whole segments | `**` |
+| `**` | any number of whole segments | `**`, a second one `**1` |
 | `*` | any part of one segment; for choosing only | |
 
 The same values in another pattern spell another name: that is what a rule does.
@@ -118,12 +118,15 @@ def _parse(text: str) -> list[Part]:
     if not text or text != text.strip():
         raise PatternError(f"pattern {text!r} is empty or has spaces around it", column=1)
     parts: list[Part] = ["."]
-    at = enums = 0
+    at = enums = tails = 0
     for found in _HOLE.finditer(text):
         parts.append(text[at : found.start()])
         inside = found.group(1)
         if inside is None:
-            parts.append(Hole(TAIL, "tail") if found.group() == TAIL else Hole(f"*{found.start()}", "any"))
+            parts.append(
+                Hole(f"{TAIL}{tails or ''}", "tail") if found.group() == TAIL else Hole(f"*{found.start()}", "any")
+            )
+            tails += found.group() == TAIL
         elif "," in inside or ".." in inside:
             parts.append(Hole(f"#{enums}", "enum", choices=_choices(inside)))
             enums += 1
@@ -143,8 +146,12 @@ def _tails(parts: list[Part]) -> list[Part]:
     for i, part in enumerate(parts):
         if isinstance(part, Hole) and part.kind == "tail":
             before, after = out[-1] if out else ".", parts[i + 1] if i + 1 < len(parts) else "."
-            if not (isinstance(before, str) and before.endswith(".")) or not (isinstance(after, str) and after[0] == "."):
-                raise PatternError("** beside something else in its segment", expected="** as a whole segment", column=1)
+            if not (isinstance(before, str) and before.endswith(".")) or not (
+                isinstance(after, str) and after[0] == "."
+            ):
+                raise PatternError(
+                    "** beside something else in its segment", expected="** as a whole segment", column=1
+                )
             out[-1] = before[:-1]
         out.append(part)
     return [part for part in out if part != ""]
@@ -164,9 +171,7 @@ def _choices(inside: str) -> tuple[str, ...]:
 def _named(inside: str, column: int) -> Hole:
     found = _AFFINE.fullmatch(inside.strip())
     if found is None:
-        raise PatternError(
-            f"{{{inside}}} is no hole", expected="{i}, {2*i+1}, {t}, {name:int} or {a,b}", column=column
-        )
+        raise PatternError(f"{{{inside}}} is no hole", expected="{i}, {2*i+1}, {t}, {name:int} or {a,b}", column=column)
     scale, name, sign, shift, kind = found.groups()
     is_integer = kind == "int" or bool(scale or shift) or (kind is None and len(name) == 1 and name != "t")
     if not is_integer:

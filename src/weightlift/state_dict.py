@@ -171,7 +171,9 @@ class StateDict(Mapping[str, Any]):
         made: dict[str, str] = {}
         for name, key in pairs:
             if name in made:
-                raise CollisionError(f"{made[name]!r} and {key!r} would both be called {name!r}", expected="each name once")
+                raise CollisionError(
+                    f"{made[name]!r} and {key!r} would both be called {name!r}", expected="each name once"
+                )
             made[name] = key
         return self._with({name: self._entries[key] for name, key in pairs})
 
@@ -187,7 +189,8 @@ class StateDict(Mapping[str, Any]):
                 if key in entries:
                     whose = getattr(other, "name", "") or f"the {i + 2}th"
                     raise CollisionError(
-                        f"{key!r} is in {self.name or 'the first'} and in {whose}", remedy="add_prefix or drop one of them"
+                        f"{key!r} is in {self.name or 'the first'} and in {whose}",
+                        remedy="add_prefix or drop one of them",
                     )
                 entries[key] = value
         return self._with(entries)

@@ -34,7 +34,7 @@ def problems(rules: str, source: str, target: str) -> list[str]:
 )
 def test_what_fits_nothing_is_told(rules, source, target):
     """A pattern of sources, of an exception or of targets to initialise that fits no name is a problem."""
-    line = 4 + rules.count("\n")
+    line = 5 + rules.count("\n")
     assert f"dead-rule {line}" in problems(rules, source, target)
 
 

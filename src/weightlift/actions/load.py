@@ -34,7 +34,7 @@ class LoadError(PlanError):
         return told
 
 
-def load(
+def load(  # noqa: PLR0913 - each is one decision of the caller
     model: Any,
     source: str | os.PathLike[str] | Mapping[str, Any],
     *,
@@ -63,8 +63,8 @@ def load(
     exact = exact_plan(weights, target.schema, missing=missing, unexpected=unexpected, mismatch=mismatch)
     resolution = exact.plan.check(weights, target.schema, target.ties)
     if resolution.problems:
-        shown = replace(report_of(resolution, weights, target.schema), notes=exact.notes, problems=_told(resolution.problems))
-        raise LoadError(shown, exact.suggestions)
+        report = report_of(resolution, weights, target.schema)
+        raise LoadError(replace(report, notes=exact.notes, problems=_told(resolution.problems)), exact.suggestions)
     return replace(apply_to_module(resolution, target, weights, assign=assign), notes=exact.notes)
 
 

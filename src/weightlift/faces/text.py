@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from ..blocks import compress
 from ..actions.inspect import Entry, Inspection, Safety, Summary
+from ..blocks import compress
 from ..errors import printable
 from ..findings import Finding
 

@@ -38,7 +38,7 @@ def apply_to_module(
     source: Mapping[str, Lazy],
     *,
     assign: bool = False,
-    step: Callable[[str], None] = lambda key: None,
+    step: Callable[[str], object] = str,
 ) -> Report:
     """Set what a plan makes down in a live module; after any error the module is exactly as it was.
 
@@ -71,6 +71,7 @@ def _whole(made: Made, value: Any, target: ModuleTarget) -> Any:
     if slot.tensor.device.type == "meta":
         raise PlanError("a part of a tensor that has no values yet", remedy="initialise the model first")
     whole = slot.tensor.detach().clone()
-    index = tuple(slice(start, stop) for start, stop in made.spans)
-    whole[index] = value.to(whole.device)
+    for piece in made.pieces:
+        index = tuple(slice(start, stop) for start, stop in piece.spans)
+        whole[index] = (value if piece is made else as_torch_value(piece.value)).to(whole.device)
     return whole

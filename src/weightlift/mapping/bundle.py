@@ -13,7 +13,7 @@ Place = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """Tensors at the places of a grid. `axes` are (name, size): enumerations are `#0`, `#1` ..., indices their letter."""
+    """Tensors at the places of a grid. `axes` are (name, size): `#0`, `#1` ... for enumerations, or a letter."""
 
     axes: tuple[tuple[str, int], ...]
     items: dict[Place, Lazy]
@@ -43,7 +43,9 @@ class Bundle:
         names = [axis for axis, _ in self.axes]
         if name is not None:
             if name not in names:
-                raise PlanError(f"nothing runs along {{{name}}}", expected=f"one of {names}" if names else "several sources")
+                raise PlanError(
+                    f"nothing runs along {{{name}}}", expected=f"one of {names}" if names else "several sources"
+                )
             return names.index(name)
         enumerations = [i for i, axis in enumerate(names) if axis.startswith("#")]
         if len(names) == 1:

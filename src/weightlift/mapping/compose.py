@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from ..blocks import compress
 from .ops import PARTING
@@ -20,12 +21,14 @@ def composed(one: Resolution, two: Resolution) -> str:
     parted: dict[tuple[str, ...], dict[int, str]] = {}  # sources of a parting rule -> place -> target
     for key, made in two.made.items():
         before = [one.made[name] for name in made.sources]
-        if all(_is_plain(item) for item in before):
+        if any(_joins(item) > 1 for item in (made, *before)):
+            blocked.append(Problem("no-composition", made.rule.line, f"{key!r}: sources are joined along several axes"))
+        elif all(_is_plain(item) for item in before):
             _enter(key, made, [name for item in before for name in item.sources], lines, parted, two.made)
         elif len(before) == 1 and _is_plain(made):
             _enter(key, before[0], list(before[0].sources), lines, parted, one.made)
         elif len(before) == 1 and not _parts(before[0]) and not _parts(made):
-            ops = " | ".join(map(str, (*before[0].rule.ops, *made.rule.ops)))
+            ops = " | ".join([*_ops(before[0]), *_ops(made)])
             lines[key] = (", ".join(before[0].sources), ops)
         else:
             told = f"{key!r}: {before[0].rule} and then {made.rule}"
@@ -39,11 +42,22 @@ def composed(one: Resolution, two: Resolution) -> str:
         dropped |= {name: rule.reason for name in one.made[key].sources if name not in used}
     if blocked:
         raise PlanProblems(blocked)
-    return "\n".join([*_spelled(lines), *(f'{row.template} -> drop "{row.value}"' for row in compress(dropped.items()))])
+    return "\n".join(
+        [*_spelled(lines), *(f'{row.template} -> drop "{row.value}"' for row in compress(dropped.items()))]
+    )
 
 
 def _is_plain(made: Made) -> bool:
     return not made.rule.ops and not made.spans and not any(term.spans for term in made.rule.sources) and not made.tied
+
+
+def _joins(made: Made) -> int:
+    return sum(call.name in ("cat", "stack") for call in made.rule.ops)
+
+
+def _ops(made: Made) -> list[str]:
+    """The operations as they are written for a plain list of sources: along what is joined needs no name there."""
+    return [str(replace(c, args=c.args[:1]) if c.name in ("cat", "stack") else c) for c in made.rule.ops]
 
 
 def _parts(made: Made) -> bool:
@@ -58,7 +72,7 @@ def _enter(
     parted: dict[tuple[str, ...], dict[int, str]],
     siblings: Mapping[str, Made],
 ) -> None:
-    ops = " | ".join(map(str, made.rule.ops))
+    ops = " | ".join(_ops(made))
     if not _parts(made):
         lines[key] = (", ".join(sources), ops)
         return

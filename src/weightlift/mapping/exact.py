@@ -65,7 +65,9 @@ def exact_plan(
     if add:
         notes.append(f"the target's names begin with {add!r}, which is put before the source's")
     return ExactPlan(
-        Plan.of("\n".join(lines) or "# nothing fits"), tuple(notes), tuple(_suggest(source, target, open_sources, open_targets))
+        Plan.of("\n".join(lines) or "# nothing fits"),
+        tuple(notes),
+        tuple(_suggest(source, target, open_sources, open_targets)),
     )
 
 
@@ -75,7 +77,10 @@ def _prefixes(source: Mapping[str, Lazy], target: Schema) -> tuple[str, str]:
     best, most = ("", ""), sum(key in names for key in source)
     for prefix in PREFIXES:
         inside = [key.removeprefix(prefix) for key in source if key.startswith(prefix)]
-        for choice, met in (((prefix, ""), sum(k in names for k in inside)), (("", prefix), sum(prefix + k in names for k in source))):
+        for choice, met in (
+            ((prefix, ""), sum(k in names for k in inside)),
+            (("", prefix), sum(prefix + k in names for k in source)),
+        ):
             if met > most:
                 best, most = choice, met
     return best

@@ -48,7 +48,7 @@ def _turned(rule: Rule, traces: list[Trace]) -> str:
         raise _NoInverseError("it takes a part of a tensor only")
     if rule.excepts:
         raise _NoInverseError("`except` says nothing about the names of the target")
-    calls = _undoing(rule, traces)
+    calls = _undoing(traces)
     ops = f" : {' | '.join(map(str, calls))}" if calls else ""
     return f"{right} -> {left}{ops}{' optional' if rule.optional else ''}"
 
@@ -63,7 +63,7 @@ def _spelled(rule: Rule, *, source: bool) -> str:
     return side.strip()
 
 
-def _undoing(rule: Rule, traces: list[Trace]) -> list[Call]:
+def _undoing(traces: list[Trace]) -> list[Call]:
     """The calls that undo the rule's, last first; they have to be the same for all its tensors."""
     found: set[tuple[str, ...]] = set()
     calls: list[Call] = []
@@ -76,7 +76,9 @@ def _undoing(rule: Rule, traces: list[Trace]) -> list[Call]:
             calls += undo
         found.add(tuple(map(str, calls)))
     if len(found) > 1:
-        raise _NoInverseError(f"its tensors differ in what undoes it: {' / '.join(' | '.join(c) for c in sorted(found))}")
+        raise _NoInverseError(
+            f"its tensors differ in what undoes it: {' / '.join(' | '.join(c) for c in sorted(found))}"
+        )
     return calls
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from ..dtypes import DTYPES, DType
 from ..errors import PlanError
@@ -17,9 +17,6 @@ from ..tensors.casting import cast, holds_all
 from ..tensors.computed import Computed, Lazy
 from ..tensors.lazy import product, rows_first
 from .bundle import Bundle
-
-if TYPE_CHECKING:
-    import numpy as np
 
 Exactness = Literal["exact", "approximate", "none"]
 Arguments = tuple[Any, ...]
@@ -246,7 +243,9 @@ def _unstack(bundle: Bundle, call: Call, target: tuple[str, int] | None = None) 
     sizes = {item.shape[_dim(dim, len(item.shape))] for item in bundle.items.values()}
     axis = _axis_name(call) or (target[0] if target else None)
     if axis is None or len(sizes) != 1:
-        raise PlanError(f"{call} of tensors of sizes {sorted(sizes)}", expected="one size, and an index or {a,b} on the right")
+        raise PlanError(
+            f"{call} of tensors of sizes {sorted(sizes)}", expected="one size, and an index or {a,b} on the right"
+        )
     count = sizes.pop()
     if target is not None and target[0] == axis and target[1] not in (0, count):
         raise PlanError(f"{count} parts for {target[1]} targets", expected=f"{count}")
@@ -355,7 +354,7 @@ def _resize(bundle: Bundle, call: Call) -> Bundle:
     from .resize import resized
 
     if not call.args or call.args[0] != "grid":
-        raise PlanError(f"{call}", expected='resize(grid, to=[rows, columns], prefix=1)')
+        raise PlanError(f"{call}", expected="resize(grid, to=[rows, columns], prefix=1)")
     return bundle.each(lambda item: resized(item, call.named))
 
 

@@ -7,7 +7,7 @@ import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..errors import PlanError
 from ..tensors.computed import Lazy
@@ -15,6 +15,9 @@ from ..tensors.torch_modules import ModuleTarget
 from .report import Report, report_of
 from .resolve import Resolution, Schema, resolve
 from .rules import Rule, parse_rule
+
+if TYPE_CHECKING:
+    from .optimizer_report import OptimizerReport
 
 VERSION = 1
 _RULES = re.compile(r'^[ \t]*rules[ \t]*=[ \t]*("""|\'\'\')', re.MULTILINE)
@@ -58,7 +61,9 @@ class Plan:
         blocks = document.get("block", [])
         for i, block in enumerate(blocks):
             rules += _block(block, dims, lines[i] if len(lines) == len(blocks) else 1)
-        schemas = {side: document[side]["schema"] for side in ("source", "target") if "schema" in document.get(side, {})}
+        schemas = {
+            side: document[side]["schema"] for side in ("source", "target") if "schema" in document.get(side, {})
+        }
         return cls(text, tuple(rules), dims, schemas)
 
     @classmethod
@@ -72,7 +77,7 @@ class Plan:
     def load(cls, path: str | os.PathLike[str]) -> Plan:
         """Return the plan in a file; its errors name the file."""
         try:
-            with open(path, encoding="utf-8") as file:  # noqa: PTH123
+            with open(path, encoding="utf-8") as file:
                 text = file.read()
         except (OSError, UnicodeDecodeError) as error:
             raise PlanError(f"cannot be read: {error}", where=os.fspath(path)) from None
@@ -141,6 +146,19 @@ class Plan:
         module = ModuleTarget(target)
         resolution = self.check(source, module.schema, module.ties)
         return apply.apply_to_module(resolution, module, source, assign=assign)
+
+    def apply_optimizer(self, optimizer: Any, source: Any, *, model: Any, **given: Any) -> OptimizerReport:
+        """Load a saved optimizer's moments into the live optimizer of a model that the plan filled; all or nothing.
+
+        `source` is a checkpoint, or an optimizer's state dict with `weights=` beside it. What else may be given is
+        told by `weightlift.mapping.optimizer_state.apply_optimizer`.
+
+        Raises:
+            PlanError: parameters that cannot be named, or moments that cannot follow, every one of them.
+        """
+        from .optimizer_state import apply_optimizer
+
+        return apply_optimizer(self.rules, optimizer, source, model=model, **given)
 
     def __str__(self) -> str:
         return self.text

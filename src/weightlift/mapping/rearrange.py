@@ -11,11 +11,12 @@ from ..tensors.lazy import product
 from .ops import permuted, reshaped
 
 Side = list[list[str]]
+_REST = "..."
 
 
 def rearranged(item: Lazy, pattern: str, given: Mapping[str, Any]) -> Lazy:
-    """Return the elements in the order of the right side: `"(q h d) c -> (h q d) c"`, sizes solved from the shape."""
-    left, right = _sides(pattern)
+    """Return the elements in the right side's order: `"(q h d) ... -> (h q d) ..."`; sizes come from the shape."""
+    left, right = _sides(pattern, len(item.shape))
     sizes = solved(item, pattern, given)
     names = [name for group in left for name in group]
     wanted = [name for group in right for name in group]
@@ -30,7 +31,7 @@ def solved(item: Lazy, pattern: str, given: Mapping[str, Any]) -> dict[str, int]
     Raises:
         PlanError: a group with two unknown sizes, or sizes that do not fit.
     """
-    left, _ = _sides(pattern)
+    left, _ = _sides(pattern, len(item.shape))
     if len(left) != len(item.shape):
         raise PlanError(f"{pattern!r} has {len(left)} dimensions on the left", expected=f"{len(item.shape)}")
     sizes: dict[str, int] = {}
@@ -42,7 +43,9 @@ def solved(item: Lazy, pattern: str, given: Mapping[str, Any]) -> dict[str, int]
         unknown = [name for name in group if name not in sizes]
         known = product(tuple(sizes[name] for name in group if name in sizes))
         if len(unknown) > 1:
-            raise PlanError(f"the sizes of {', '.join(unknown)} in {pattern!r}", expected="all but one of a group given")
+            raise PlanError(
+                f"the sizes of {', '.join(unknown)} in {pattern!r}", expected="all but one of a group given"
+            )
         if unknown:
             if known == 0 or size % known:
                 raise PlanError(f"{size} into {known} times {unknown[0]}", expected="a whole number of times")
@@ -52,15 +55,24 @@ def solved(item: Lazy, pattern: str, given: Mapping[str, Any]) -> dict[str, int]
     return sizes
 
 
-def _sides(pattern: str) -> tuple[Side, Side]:
+def _sides(pattern: str, rank: int) -> tuple[Side, Side]:
     left, arrow, right = pattern.partition("->")
     if not arrow:
         raise PlanError(f"{pattern!r}", expected='"left -> right"')
     sides = _side(left), _side(right)
+    if [_REST] in sides[0]:
+        rest = [[f"{_REST}{i}"] for i in range(max(0, rank - len(sides[0]) + 1))]
+        sides = _expanded(sides[0], rest), _expanded(sides[1], rest)
     names = [sorted(name for group in side for name in group) for side in sides]
     if names[0] != names[1] or len(set(names[0])) != len(names[0]):
         raise PlanError(f"{pattern!r} names {names[0]} and {names[1]}", expected="each axis once on both sides")
     return sides
+
+
+def _expanded(side: Side, rest: Side) -> Side:
+    """Put the dimensions that `...` stands for in its place."""
+    at = side.index([_REST]) if [_REST] in side else len(side)
+    return [*side[:at], *rest, *side[at + 1 :]]
 
 
 def _side(text: str) -> Side:
@@ -76,7 +88,7 @@ def _side(text: str) -> Side:
                 raise PlanError(f") without ( in {text!r}")
             out.append(inside)
             inside = None
-        elif not word.isidentifier():
+        elif not word.isidentifier() and not (word == _REST and inside is None):
             raise PlanError(f"{word!r} in {text!r}", expected="names of axes")
         elif inside is None:
             out.append([word])

@@ -58,14 +58,20 @@ class Report:
         """Return everything as plain data."""
         from dataclasses import asdict
 
-        return {"lines": [asdict(line) for line in self.lines], "problems": list(self.problems), "notes": list(self.notes)}
+        return {
+            "lines": [asdict(line) for line in self.lines],
+            "problems": list(self.problems),
+            "notes": list(self.notes),
+        }
 
     def __str__(self) -> str:
         rows = self.rows()
         widths = [max((len(row[i]) for row in rows), default=0) for i in range(4)]
         table = ["  " + "  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
         told = ", ".join(f"{count} {status}" for status, count in self.counts.items())
-        return "\n".join([told or "nothing", *table, *(f"note: {n}" for n in self.notes), *(f"problem: {p}" for p in self.problems)])
+        return "\n".join(
+            [told or "nothing", *table, *(f"note: {n}" for n in self.notes), *(f"problem: {p}" for p in self.problems)]
+        )
 
     def rows(self) -> list[tuple[str, str, str, str]]:
         """Return (status, target, sources, about) with equal rows merged into blocks, complete ones only."""
@@ -141,5 +147,8 @@ def _made(made: Made, target: Schema | None) -> Line:
         status = "unsure"
     elif made.cast_from:
         narrowing = " (narrows)" if made.narrows else ""
-        status, note = ("cast" if status == "exact" else status), f"{ops} {made.cast_from} -> {dtype}{narrowing}".strip()
+        status, note = (
+            ("cast" if status == "exact" else status),
+            f"{ops} {made.cast_from} -> {dtype}{narrowing}".strip(),
+        )
     return Line("target", made.key, status, made.sources, made.rule.line, shape, dtype, note)

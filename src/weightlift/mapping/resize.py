@@ -11,10 +11,12 @@ from ..tensors.computed import Computed, Lazy
 
 
 def resized(item: Lazy, options: Mapping[str, Any]) -> Lazy:
-    """Return a (..., positions, width) table for a grid of `to=[rows, columns]`; `prefix` leading positions are kept."""
+    """Return a (..., positions, width) table for a grid of `to=[rows, columns]`; the first `prefix` are kept."""
     prefix, to = options.get("prefix", 0), options.get("to")
     if not isinstance(to, list) or len(to) != 2 or not all(type(n) is int and n > 0 for n in to) or len(item.shape) < 2:
-        raise PlanError(f"resize of {list(item.shape)} to {to!r}", expected="to=[rows, columns] of a (..., positions, width)")
+        raise PlanError(
+            f"resize of {list(item.shape)} to {to!r}", expected="to=[rows, columns] of a (..., positions, width)"
+        )
     positions = item.shape[-2] - prefix
     side = isqrt(max(0, positions))
     if side * side != positions:

@@ -11,18 +11,18 @@ from difflib import get_close_matches
 
 from ..dtypes import DType
 from ..errors import PlanError, WeightliftError, printable
-from ..patterns import Binding, Hole, Pattern, Value
-
+from ..patterns import Binding, Pattern, Value
 from ..tensors.casting import cast, holds_all
 from ..tensors.computed import Lazy
+from .axes import TARGET, TERM, Axes
 from .bundle import Bundle, Place
-from .ops import OPS, PARTING, Call, sliced
+from .ops import OPS, PARTING, Call
 from .rules import Rule, Span, Term
+from .spans import box, covers, cut, overlap, span_shape
 
 Schema = Mapping[str, tuple[tuple[int, ...] | None, DType]]
 """Name -> (shape, dtype); a shape of None (a lazy module's parameter) takes any."""
 
-TERM, TARGET = "#term", "#target"
 _MOST = 4
 
 
@@ -39,7 +39,7 @@ class Problem:
         return f"line {self.line}: {self.message}" if self.line else self.message
 
 
-class PlanProblems(PlanError):
+class PlanProblems(PlanError):  # noqa: N818 - it holds several
     """Every problem of a plan, told at once."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
@@ -56,8 +56,9 @@ class PlanProblems(PlanError):
 class Made:
     """How one target comes about: from which sources, by which rule, and as which lazy tensor.
 
-    `spans` is the part of the target that is made (all of it where empty). `cast_from` is the dtype
-    before it was brought to the target's, "" where they are the same.
+    `spans` is the part of the target that is made (all of it where empty), `others` are the makers of
+    its other parts. `cast_from` is the dtype before it was brought to the target's, "" where they are
+    the same.
     """
 
     key: str
@@ -68,6 +69,12 @@ class Made:
     spans: tuple[Span, ...] = ()
     cast_from: str = ""
     narrows: bool = False
+    others: tuple[Made, ...] = ()
+
+    @property
+    def pieces(self) -> tuple[Made, ...]:
+        """This one and the makers of the other parts."""
+        return (self, *self.others)
 
 
 Trace = list[tuple[Call, Bundle, Bundle]]
@@ -119,7 +126,8 @@ class _Run:
         self.ties = ties
         self.out = Resolution()
         self.claimed: dict[str, tuple[Rule, bool]] = {}  # source -> (rule, whether only a part)
-        self.tied_from: set[str] = set()
+        self.tied_from: dict[str, Rule] = {}
+        self.parts: dict[str, list[tuple[Rule, tuple[Span, ...]]]] = {}
 
     def problem(self, code: str, rule: Rule | None, message: str, *keys: str) -> None:
         self.out.problems.append(Problem(code, rule.line if rule else 0, message, keys))
@@ -152,7 +160,7 @@ class _Run:
 
     def _claim(self, key: str, rule: Rule, *, part: bool) -> bool:
         if rule.kind == "tie":
-            self.tied_from.add(key)
+            self.tied_from[key] = rule
             return True
         other = self.claimed.get(key)
         if other is not None and other[0] is not rule and not (part and other[1]):
@@ -175,7 +183,9 @@ class _Run:
             fitting = [key for key in self.target or () if term.pattern.match(key) is not None]
             for key in fitting:
                 if key in self.out.initialised:
-                    self.problem("made-twice", rule, f"{key!r} is also initialised by line {self.out.initialised[key].line}", key)
+                    self.problem(
+                        "made-twice", rule, f"{key!r} is also initialised by line {self.out.initialised[key].line}", key
+                    )
                 self.out.initialised.setdefault(key, rule)
             if self.target is not None and not fitting and not rule.optional:
                 self._dead(rule, term.pattern, self.target)
@@ -184,7 +194,7 @@ class _Run:
 
     def _map(self, rule: Rule, matches: list[tuple[str, Binding, int]]) -> None:
         try:
-            axes = _Axes(rule)
+            axes = Axes(rule)
         except PlanError as error:
             self.problem("axes", rule, str(error))
             return
@@ -192,6 +202,8 @@ class _Run:
         for key, binding, place in matches:
             if not self._claim(key, rule, part=bool(rule.sources[place].spans)):
                 continue
+            if rule.sources[place].spans:
+                self.parts.setdefault(key, []).append((rule, rule.sources[place].spans))
             values = {**axes.renamed(binding), TERM: place}
             shared = tuple((name, values[name]) for name in axes.shared)
             at = tuple(int(values[name]) for name in axes.consumed)
@@ -204,13 +216,17 @@ class _Run:
                 more = f" and {len(members) - 1} more" if len(members) > 1 else ""
                 self.problem("ops", rule, f"{first!r}{more}: {error}", *(key for _, key, _ in members))
 
-    def _group(self, rule: Rule, axes: _Axes, shared: Binding, members: list[tuple[Place, str, int]]) -> None:
+    def _group(self, rule: Rule, axes: Axes, shared: Binding, members: list[tuple[Place, str, int]]) -> None:
         bundle = self._bundle(rule, axes, members)
         waiting = list(axes.produced)
         trace: Trace = []
         self.out.traces.setdefault(rule.line, []).append(trace)
+        if rule.kind == "tie" and rule.ops:
+            raise PlanError("a tie with operations", expected="the same tensor under another name")
         for call in rule.ops:
             operation, before = OPS[call.name], bundle
+            if operation.lossy and "lossy" not in rule.flags:
+                raise PlanError(f"{call} loses values", expected="!lossy on the rule, to say that this is meant")
             try:
                 if call.name in PARTING:
                     bundle = operation.apply(bundle, call, waiting.pop(0) if waiting else None)
@@ -231,9 +247,9 @@ class _Run:
         sources = tuple(key for _, key, _ in sorted(members))
         for place, value in bundle.items.items():
             values: Binding = {**shared, **{name: i for (name, _), i in zip(axes.produced, place, strict=True)}}
-            self._make(rule, axes, values, value, sources)
+            self._make(rule, values, value, sources)
 
-    def _bundle(self, rule: Rule, axes: _Axes, members: list[tuple[Place, str, int]]) -> Bundle:
+    def _bundle(self, rule: Rule, axes: Axes, members: list[tuple[Place, str, int]]) -> Bundle:
         sizes = []
         for d, name in enumerate(axes.consumed):
             found = sorted({place[d] for place, _, _ in members})
@@ -243,17 +259,17 @@ class _Run:
             sizes.append((name, len(found)))
         grid: dict[Place, Lazy] = {}
         for place, key, term in members:
-            grid[place] = _cut(self.source[key], rule.sources[term].spans)
+            grid[place] = cut(self.source[key], rule.sources[term].spans)
         full = 1
         for _, size in sizes:
             full *= size
         if len(grid) != full or len(grid) != len(members):
-            raise PlanError(f"{len(members)} sources for a grid of {' x '.join(str(n) for _, n in sizes)}", expected="all of it")
+            raise PlanError(
+                f"{len(members)} sources for a grid of {' x '.join(str(n) for _, n in sizes)}", expected="all of it"
+            )
         return Bundle(tuple(sizes), grid)
 
-    def _make(
-        self, rule: Rule, axes: _Axes, values: Binding, value: Lazy, sources: tuple[str, ...]
-    ) -> None:
+    def _make(self, rule: Rule, values: Binding, value: Lazy, sources: tuple[str, ...]) -> None:
         term = rule.targets[int(values.get(TARGET, 0))]
         key = term.pattern.spell(values)
         known = self.out.made.get(key)
@@ -264,19 +280,19 @@ class _Run:
             )
             return
         made = Made(key, value, sources, rule, tied=rule.kind == "tie", spans=term.spans)
-        self.out.made[key] = self._fitted(made) if self.target is not None else made
+        made = self._fitted(made, self.target) if self.target is not None else made
+        self.out.made[key] = made if known is None else replace(known, others=(*known.others, made))
 
-    def _fitted(self, made: Made) -> Made:
+    def _fitted(self, made: Made, target: Schema) -> Made:
         """Hold a value against the target's header, and bring it to the target's dtype."""
-        assert self.target is not None
-        found = self.target.get(made.key)
+        found = target.get(made.key)
         if found is None:
-            near = get_close_matches(made.key, list(self.target)[:5000], n=2, cutoff=0.6)
+            near = get_close_matches(made.key, list(target)[:5000], n=2, cutoff=0.6)
             hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else ""
             self.problem("no-such-target", made.rule, f"the target has no {made.key!r}{hint}", made.key)
             return made
         shape, dtype = found
-        wanted = tuple(made.value.shape) if shape is None else _span_shape(shape, made.spans)
+        wanted = tuple(made.value.shape) if shape is None else span_shape(shape, made.spans)
         if made.spans and "partial" not in made.rule.flags:
             self.problem("unmarked-partial", made.rule, f"{made.key!r} is made in part", made.key)
         if tuple(made.value.shape) != wanted:
@@ -286,12 +302,18 @@ class _Run:
         if made.value.dtype is dtype:
             return made
         narrows = not holds_all(dtype, made.value.dtype)
-        return replace(made, value=cast(made.value, dtype, overflow="overflow" in made.rule.flags), cast_from=made.value.dtype.name, narrows=narrows)
+        return replace(
+            made,
+            value=cast(made.value, dtype, overflow="overflow" in made.rule.flags),
+            cast_from=made.value.dtype.name,
+            narrows=narrows,
+        )
 
     # ---- totality ----
 
     def check_totality(self) -> None:
         """Every source is used, or dropped with a reason; every target is made, tied or initialised, once."""
+        self._check_source_parts()
         unused = [key for key in self.source if key not in self.claimed and key not in self.tied_from]
         if unused:
             self.problem("unused", None, f"{_count(unused, 'source')} not used: {_named(unused)}", *unused)
@@ -307,9 +329,39 @@ class _Run:
         for group in self.ties:
             self._check_tie(group)
         for key, made in self.out.made.items():
-            if made.spans and made.rule.rest != "init" and key in self.target:
-                self.problem("partial", made.rule, f"{key!r} is made in part; the rest is not said (rest=init)", key)
+            if made.spans and key in self.target:
+                self._check_parts(made, self.target[key][0])
 
+    def _check_parts(self, made: Made, shape: tuple[int, ...] | None) -> None:
+        """Parts of a target may not overlap, and have to be all of it or say what becomes of the rest."""
+        if shape is None:
+            self.problem("partial", made.rule, f"{made.key!r} has no shape yet, so no part can be made", made.key)
+            return
+        boxes = [box(shape, piece.spans) for piece in made.pieces]
+        if overlap(boxes):
+            lines = ", ".join(str(piece.rule.line) for piece in made.pieces)
+            self.problem("made-twice", made.rule, f"parts of {made.key!r} are made twice (lines {lines})", made.key)
+        elif not covers(shape, boxes) and not any(piece.rule.rest == "init" for piece in made.pieces):
+            self.problem(
+                "partial", made.rule, f"{made.key!r} is made in part; the rest is not said (rest=init)", made.key
+            )
+
+    def _check_source_parts(self) -> None:
+        """What is taken in parts has to be taken whole, unless a rule is marked !partial; a tie needs its other end."""
+        for key, (rule, part) in self.claimed.items():
+            if not part:
+                continue
+            users = self.parts[key]
+            shape = tuple(self.source[key].shape)
+            boxes = [box(shape, spans) for _, spans in users]
+            marked = any(user.flags & {"lossy", "partial"} for user, _ in users)
+            if not marked and (overlap(boxes) or not covers(shape, boxes)):
+                told = f"{key!r} is not used whole, or twice in part; mark the rule !lossy if that is meant"
+                self.problem("partly-used", rule, told, key)
+        made_of = {made.sources for made in self.out.made.values() if not made.tied}
+        for key, rule in self.tied_from.items():
+            if (key,) not in made_of:
+                self.problem("loose-tie", rule, f"{key!r} makes no target of its own that could be tied to", key)
 
     def _check_tie(self, group: tuple[str, ...]) -> None:
         """Names that are one tensor in the target have to be made of one and the same."""
@@ -318,68 +370,12 @@ class _Run:
         if len(values) > 1:
             first, other = made[0], next(item for item in made if item.value.view != made[0].value.view)
             told = f"{first.key!r} and {other.key!r} are one tensor in the target and are made of different ones"
-            self.problem("tied-apart", other.rule, f"{told} ({', '.join(first.sources[:2])}; {', '.join(other.sources[:2])})", *group)
-
-
-class _Axes:
-    """Which names a rule shares between its sides, which its operations consume, which they produce."""
-
-    def __init__(self, rule: Rule) -> None:
-        sources, targets = rule.sources, rule.targets
-        left, right = _names(sources), _names(targets)
-        self._rename, leftover, new = _pair_enumerations(sources[0].pattern, targets[0].pattern)
-        paired = tuple(self._rename.values())
-        self.shared = tuple(sorted(left & right)) + paired
-        several = (TERM,) if len(sources) > 1 else ()
-        self.consumed = (*several, *leftover, *sorted(left - right))
-        fresh = [(name, 0) for name in sorted(right - left)]
-        many = [(TARGET, len(targets))] if len(targets) > 1 else []
-        self.produced = [*many, *((hole.name, len(hole.choices)) for hole in new), *fresh]
-        texts = [n for n in (*(left - right), *(right - left)) if n == "**" or not _is_integer(n, (*sources, *targets))]
-        if texts:
-            raise PlanError(f"{{{texts[0]}}} stands on one side only", expected="texts and ** on both sides")
-
-    def renamed(self, binding: Binding) -> Binding:
-        """Return a source's binding with its enumerations under the target's names."""
-        return {self._rename.get(name, f"{name}<" if name.startswith("#") else name): v for name, v in binding.items()}
-
-
-def _pair_enumerations(source: Pattern, target: Pattern) -> tuple[dict[str, str], list[str], list[Hole]]:
-    """Pair enumerations of equal length in order; return (source -> target name, source's left, target's left)."""
-    free = list(target.enumerations)
-    rename: dict[str, str] = {}
-    left: list[str] = []
-    for hole in source.enumerations:
-        mate = next((other for other in free if len(other.choices) == len(hole.choices)), None)
-        if mate is None:
-            left.append(f"{hole.name}<")
-        else:
-            free.remove(mate)
-            rename[hole.name] = mate.name
-    return rename, left, free
-
-
-def _names(terms: tuple[Term, ...]) -> frozenset[str]:
-    return frozenset().union(*(term.pattern.names for term in terms))
-
-
-def _is_integer(name: str, terms: Iterable[Term]) -> bool:
-    return any(hole.name == name and hole.kind == "int" for term in terms for hole in term.pattern.holes)
-
-
-def _cut(value: Lazy, spans: tuple[Span, ...]) -> Lazy:
-    for dim, (start, stop) in enumerate(spans):
-        if dim >= len(value.shape):
-            raise PlanError(f"{len(spans)} spans of a tensor of {len(value.shape)} dimensions")
-        value = sliced(value, dim, start or 0, value.shape[dim] if stop is None else stop)
-    return value
-
-
-def _span_shape(shape: tuple[int, ...], spans: tuple[Span, ...]) -> tuple[int, ...]:
-    out = list(shape)
-    for dim, (start, stop) in enumerate(spans[: len(shape)]):
-        out[dim] = (shape[dim] if stop is None else stop) - (start or 0)
-    return tuple(out)
+            self.problem(
+                "tied-apart",
+                other.rule,
+                f"{told} ({', '.join(first.sources[:2])}; {', '.join(other.sources[:2])})",
+                *group,
+            )
 
 
 def _some(numbers: list[int]) -> str:

@@ -30,7 +30,8 @@ class Slot:
     @property
     def shape(self) -> tuple[int, ...] | None:
         """The sizes; None for a lazy module's parameter that has none yet."""
-        return None if hasattr(self.tensor, "materialize") and _is_uninitialised(self.tensor) else tuple(self.tensor.shape)
+        lazy = hasattr(self.tensor, "materialize") and _is_uninitialised(self.tensor)
+        return None if lazy else tuple(self.tensor.shape)
 
 
 def _is_uninitialised(tensor: Any) -> bool:
@@ -76,7 +77,7 @@ class ModuleTarget:
         return [tuple(keys) for keys in groups.values() if len(keys) > 1]
 
 
-def set_down(target: ModuleTarget, values: Mapping[str, Any], *, assign: bool, step: Callable[[str], None]) -> None:
+def set_down(target: ModuleTarget, values: Mapping[str, Any], *, assign: bool, step: Callable[[str], object]) -> None:
     """Put torch tensors into a module. After any error the module is exactly as it was.
 
     In place, each old value is kept in the place of the new one until all are set, so that they can be
@@ -138,5 +139,3 @@ def as_torch_value(value: Lazy) -> Any:
 def is_module(value: Any) -> bool:
     """Whether a value is a live torch module, without importing torch where it is none."""
     return any(cls.__module__.startswith("torch.nn.modules") for cls in type(value).__mro__)
-
-
