@@ -12,11 +12,13 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from .actions.extract import extract as extract
     from .actions.inspect import inspect as inspect
+    from .actions.load import load as load
     from .actions.open import open_checkpoint as open
     from .checkpoint import Checkpoint as Checkpoint
     from .errors import WeightliftError as WeightliftError
     from .findings import Finding as Finding
     from .limits import Limits as Limits
+    from .mapping.plan import Plan as Plan
     from .state_dict import StateDict as StateDict
     from .tensors import Composite as Composite
     from .tensors import Tensor as Tensor
@@ -25,8 +27,10 @@ _PLACES = {
     "open": ("actions.open", "open_checkpoint"),
     "inspect": ("actions.inspect", "inspect"),
     "extract": ("actions.extract", "extract"),
+    "load": ("actions.load", "load"),
     "Checkpoint": ("checkpoint", "Checkpoint"),
     "StateDict": ("state_dict", "StateDict"),
+    "Plan": ("mapping.plan", "Plan"),
     "Tensor": ("tensors", "Tensor"),
     "Composite": ("tensors", "Composite"),
     "Finding": ("findings", "Finding"),
