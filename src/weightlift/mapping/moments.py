@@ -17,7 +17,7 @@ Moving elements about (transposes, cat, slices ...) moves what belongs to them i
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -60,7 +60,7 @@ FIELDS: dict[str, Field] = {
 """Fields of torch's optimizers (https://pytorch.org/docs/stable/optim.html) with the shape of the parameter."""
 _NORMALISED_MOMENTUM = Field(0, signed=True)
 
-FACTORED = {
+FACTORED: dict[str, Callable[[tuple[int, ...]], tuple[int, ...]]] = {
     "row_var": lambda shape: (*shape[:-1], 1),
     "col_var": lambda shape: (*shape[:-2], 1, *shape[-1:]),
     "exp_avg_sq_row": lambda shape: shape[:-1],
@@ -120,7 +120,7 @@ def moved_rule(rule: Rule, field: Field) -> Rule:
     """
     calls: list[Call] = []
     for call in rule.ops:
-        if call.name == "scale" and not field.is_weight and field.power is not None and call.args[0]:
+        if call.name == "scale" and not field.is_weight and call.args[0]:
             calls.append(replace(call, args=(scale_factor(field, call.args[0]),)))
         elif call.name != "cast" and (call.name != "add" or field.is_weight):
             calls.append(call)
@@ -129,8 +129,8 @@ def moved_rule(rule: Rule, field: Field) -> Rule:
 
 def scale_factor(field: Field, by: float) -> float:
     """Return what a field is multiplied by where the weight is multiplied by `by`."""
-    assert field.power is not None
-    size = abs(float(by)) ** -field.power if field.power < 0 else 1 / abs(float(by)) ** field.power
+    power = field.power or 0
+    size = abs(float(by)) ** -power if power < 0 else 1 / abs(float(by)) ** power
     return -size if field.signed and by < 0 else size
 
 
@@ -145,8 +145,6 @@ def obstacle(rule: Rule, name: str, field: Field, *, zero: bool) -> str:
             return f"{name} cannot follow {call}: nothing undoes it"
         if call.name == "pad" and not zero:
             return f"{name} cannot follow {call}: new elements do not start at zero"
-    if not zero and any(term.spans for term in rule.targets):
-        return f"{name} cannot be made in part: new elements do not start at zero"
     return ""
 
 

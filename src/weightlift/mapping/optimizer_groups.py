@@ -35,7 +35,9 @@ def group_options(
     }
     wrong = [key for key in taken if any(_plain_at(saved, g, key) != _plain_at(saved, groups[0], key) for g in groups)]
     if wrong:
-        raise PlanError(_conflict(where, wrong, groups, saved, origins), remedy='options="live" keeps the optimizer\'s own')
+        raise PlanError(
+            _conflict(where, wrong, groups, saved, origins), remedy='options="live" keeps the optimizer\'s own'
+        )
     left = [key for key in saved.groups[groups[0]].options if key not in taken and key not in _HOW]
     notes = [f"{where} has no option {key}, which the saved one has" for key in left]
     return {**own, **values_to_torch(taken)}, notes

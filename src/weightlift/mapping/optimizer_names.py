@@ -103,7 +103,9 @@ def saved_optimizer(value: Any) -> Saved:
         raise PlanError(f"parameters {twice[:6]} are in two groups of the saved optimizer")
     for key, entry in saved.state.items():
         if type(key) is not int or key not in set(ids):
-            raise PlanError(f"the saved optimizer has state for {key!r:.40}", expected="an integer of one of its groups")
+            raise PlanError(
+                f"the saved optimizer has state for {key!r:.40}", expected="an integer of one of its groups"
+            )
         if not isinstance(entry, dict) or not all(isinstance(field, str) for field in entry):
             raise PlanError(f"the state of parameter {key} is a {type(entry).__name__}", expected="fields by name")
     return saved

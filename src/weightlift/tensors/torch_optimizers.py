@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from ..errors import PlanError
@@ -25,24 +25,25 @@ def kind_of(optimizer: Any, known: Collection[str]) -> str:
     return ""
 
 
-def placed(value: Lazy, parameter: Any, spans: Spans = ()) -> Any:
-    """Return a new tensor laid out like a parameter, on its device; outside the spans it is zero.
+def placed(parts: Sequence[tuple[Lazy, Spans]], parameter: Any) -> Any:
+    """Return a new tensor laid out like a parameter, on its device; outside the parts it is zero.
 
     The memory is nobody else's: an optimizer changes its state in place.
     """
     import torch
 
-    made = as_torch_value(value)
-    if not spans:
-        whole = torch.empty_like(parameter, dtype=made.dtype, requires_grad=False)
-        return whole.copy_(made)
-    whole = torch.zeros_like(parameter, dtype=made.dtype, requires_grad=False)
-    whole[tuple(slice(start, stop) for start, stop in spans)] = made.to(whole.device)
+    made = [(as_torch_value(value), spans) for value, spans in parts]
+    whole = torch.zeros_like(parameter, dtype=made[0][0].dtype, requires_grad=False)
+    for value, spans in made:
+        whole[tuple(slice(start, stop) for start, stop in spans)] = value.to(whole.device)
     return whole
 
 
 def fresh_state(kind: str, parameter: Any, options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the state of a parameter before its first step: nothing, but for Adagrad, which makes it when it is built."""
+    """Return the state of a parameter before its first step: nothing, but for Adagrad.
+
+    Adagrad makes its state when it is built, and does not at a step.
+    """
     if kind != "Adagrad":
         return {}
     import torch
@@ -65,5 +66,7 @@ def load_optimizer(optimizer: Any, state: Mapping[int, dict[str, Any]], groups: 
         optimizer.state, optimizer.param_groups = old_state, old_groups
         optimizer.defaults = old_defaults
         if isinstance(error, Exception):
-            raise PlanError(f"the optimizer does not take the state: {error}", expected="an optimizer of the saved kind") from error
+            raise PlanError(
+                f"the optimizer does not take the state: {error}", expected="one of the saved kind"
+            ) from error
         raise
