@@ -10,6 +10,7 @@ from torch import nn
 
 import weightlift as wl
 from weightlift.errors import PlanError
+from weightlift.mapping.moments import role_of
 from weightlift.mapping.plan import Plan
 
 ALL = "** -> **"
@@ -203,6 +204,50 @@ def test_copies_do_not_share_memory(tmp_path):
     assert live.state[new.a]["step"].data_ptr() != live.state[new.b]["step"].data_ptr()
 
 
+class Projections(nn.Module):
+    """Three projections, apart or fused, transposed where they are fused: the same function either way."""
+
+    def __init__(self, fused):
+        super().__init__()
+        names = ("qkv",) if fused else ("q", "k", "v")
+        for name in names:
+            weight = torch.randn(4, 12) if fused else torch.randn(4, 4)
+            self.register_parameter(name, nn.Parameter(weight.double()))
+        self.fused = fused
+
+    def forward(self, x):
+        """Attend over the rows."""
+        q, k, v = (x @ self.qkv).chunk(3, 1) if self.fused else (x @ w.t() for w in (self.q, self.k, self.v))
+        return (q @ k.t()).softmax(1) @ v
+
+
+def test_training_goes_on_in_a_model_that_computes_the_same(tmp_path):
+    """Gradients of its own let the fused, transposed model learn on as the old one would have."""
+    inputs = torch.randn(6, 4, generator=torch.Generator().manual_seed(1)).double()
+
+    def learn(model, optimizer, steps):
+        for _ in range(steps):
+            optimizer.zero_grad()
+            (model(inputs) - inputs).square().sum().backward()
+            optimizer.step()
+
+    old, new = Projections(fused=False), Projections(fused=True)
+    optimizer = KINDS["adamw"](old.named_parameters())
+    learn(old, optimizer, 4)
+    checkpoint = saved(tmp_path, old, optimizer)
+    live = KINDS["adamw"](new.named_parameters())
+    plan = Plan.of("{q,k,v} -> qkv : cat(0) | t")
+    plan.apply(new, checkpoint.state_dict())
+    plan.apply_optimizer(live, checkpoint, model=new)
+    learn(old, optimizer, 4)
+    learn(new, live, 4)
+    assert torch.allclose(new(inputs), old(inputs), rtol=1e-10)
+    fresh = Projections(fused=True)
+    plan.apply(fresh, checkpoint.state_dict())
+    learn(fresh, KINDS["adamw"](fresh.named_parameters()), 4)
+    assert not torch.allclose(fresh(inputs), old(inputs), rtol=1e-3)
+
+
 # ---- arithmetic ----
 
 
@@ -288,7 +333,7 @@ def test_moments_that_overflow_are_refused(tmp_path):
     half = Weights(w=(2,)).half()
     live = KINDS["adam"](half.parameters())
     before = values_of(live)
-    with pytest.raises(wl.WeightliftError, match=r"'w': exp_avg_sq: 2 values .* do not fit into float16"):
+    with pytest.raises(wl.WeightliftError, match=r"'w': exp_avg_sq: 2 .* float16"):
         Plan.of(ALL).apply_optimizer(live, saved(tmp_path, model, optimizer), model=half)
     assert same(values_of(live), before)
 
@@ -349,6 +394,15 @@ def test_factored_moments_follow_nothing_else(tmp_path, rules, shapes, op):
     new = Weights(**shapes)
     with pytest.raises(PlanError, match=f"line 5: 'w': {op}; expected a rename or a copy.*"):
         Plan.of(rules).apply_optimizer(adafactor(new), saved(tmp_path, old, optimizer), model=new)
+
+
+def test_factors_of_transformers_are_known():
+    """Rows and columns of transformers' Adafactor are held against the parameter's shape."""
+    row = trained("sgd", steps=0, row=(3,))[0].row
+    lazy = wl.StateDict.from_module(nn.ParameterDict({"row": row}))["row"]
+    assert role_of("exp_avg_sq_row", lazy, (3, 4)) == "factor"
+    with pytest.raises(PlanError, match=r"exp_avg_sq_col is \[3\]; the parameter is \[3, 4\]; expected \[4\]"):
+        role_of("exp_avg_sq_col", lazy, (3, 4))
 
 
 # ---- names ----
