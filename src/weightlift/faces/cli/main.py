@@ -13,7 +13,7 @@ from importlib import import_module
 from ... import __version__
 from ...errors import WeightliftError
 
-VERBS = ("inspect", "extract")
+VERBS = ("inspect", "extract", "plan", "apply")
 """One module here for each: `add_arguments(parser)` and `run(arguments) -> exit code`."""
 
 ERROR = 2

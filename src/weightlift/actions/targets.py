@@ -1,0 +1,75 @@
+"""What a plan aims at: another checkpoint, or a model that the user's own code makes."""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from ..dtypes import DType
+from ..errors import SourceError
+from ..limits import DEFAULT_LIMITS, Limits
+from ..tensors import Tensor
+from ..tensors.torch_modules import ModuleTarget, is_module
+from .open import open_checkpoint
+
+_FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
+
+
+@dataclass(frozen=True, slots=True)
+class Aim:
+    """Names with shapes and dtypes, which of them are one tensor, and where they come from."""
+
+    schema: dict[str, tuple[tuple[int, ...] | None, DType]]
+    ties: Sequence[tuple[str, ...]]
+    told: str
+
+
+def aim_at(target: str | os.PathLike[str] | Any, *, name: str | None = None, limits: Limits = DEFAULT_LIMITS) -> Aim:
+    """Return what a target asks for: a live module, a checkpoint's path, or `package.module:factory`.
+
+    A factory is the user's own code: it is imported and called here, in this process.
+
+    Raises:
+        SourceError: no such module or factory, or it makes no torch module.
+    """
+    if is_module(target):
+        return _of_module(target, type(target).__name__)
+    text = os.fspath(target)
+    if _FACTORY.fullmatch(text) and not os.path.exists(text):
+        return _of_module(made_by(text), f"{text} (your code was run to make it)")
+    weights = open_checkpoint(text, limits=limits).state_dict(name)
+    schema: dict[str, tuple[tuple[int, ...] | None, DType]] = {
+        key: (value.shape, value.dtype) for key, value in weights.items() if isinstance(value, Tensor)
+    }
+    return Aim(schema, weights.ties, text)
+
+
+def made_by(factory: str) -> Any:
+    """Import `package.module:factory` from the current folder or the path, call it, and return the torch module.
+
+    Raises:
+        SourceError: it cannot be imported or called, or makes something else.
+    """
+    place, _, attribute = factory.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        made: Any = import_module(place)
+        for part in attribute.split("."):
+            made = getattr(made, part)
+        made = made if is_module(made) else made()
+    except Exception as error:  # noqa: BLE001 - whatever the user's code raises is told, not passed on
+        raise SourceError(f"cannot be made: {type(error).__name__}: {error}", where=factory) from None
+    if not is_module(made):
+        raise SourceError(f"makes a {type(made).__name__}", expected="a torch module", where=factory)
+    return made
+
+
+def _of_module(module: Any, told: str) -> Aim:
+    target = ModuleTarget(module)
+    return Aim(target.schema, target.ties, told)

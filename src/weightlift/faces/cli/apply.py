@@ -1,0 +1,35 @@
+"""`weightlift apply SOURCE PLAN OUT.safetensors`"""
+
+from __future__ import annotations
+
+import argparse
+import json
+from dataclasses import asdict
+
+from ...actions.apply import apply_plan
+from ...errors import printable
+from ..text import human_bytes
+from .progress import progress_line
+
+SUMMARY = "Carry a plan out from a checkpoint into a safetensors file."
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the arguments of this verb."""
+    parser.add_argument("source", metavar="SOURCE", help="a checkpoint")
+    parser.add_argument("plan", metavar="PLAN", help="a plan file")
+    parser.add_argument("out", metavar="OUT", help="the safetensors file to write")
+    parser.add_argument("--name", help="which state dict of SOURCE, where it holds several")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Apply and say what was written."""
+    with progress_line(f"applying {arguments.plan}") as progress:
+        done = apply_plan(arguments.source, arguments.plan, arguments.out, name=arguments.name, progress=progress)
+    if arguments.json:
+        body = {"written": asdict(done.written), "report": done.report.to_json()}
+        print(json.dumps({"schema": 1, "kind": "applied", **body}, indent=1))
+    else:
+        counts = ", ".join(f"{count} {status}" for status, count in done.report.counts.items())
+        print(printable(f"{done.written.path}: {human_bytes(done.written.nbytes)}; {counts}"))
+    return 0
