@@ -50,7 +50,8 @@ def _turned(rule: Rule, traces: list[Trace]) -> str:
         raise _NoInverseError("`except` says nothing about the names of the target")
     calls = _undoing(traces)
     ops = f" : {' | '.join(map(str, calls))}" if calls else ""
-    return f"{right} -> {left}{ops}{' optional' if rule.optional else ''}"
+    lossy = "  !lossy" if any(call.name == "slice" for call in calls) else ""  # what undoes a pad
+    return f"{right} -> {left}{ops}{lossy}{' optional' if rule.optional else ''}"
 
 
 def _spelled(rule: Rule, *, source: bool) -> str:

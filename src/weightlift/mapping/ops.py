@@ -37,20 +37,29 @@ class Call:
         return f"{self.name}({', '.join(words)})" if words else self.name
 
 
+def _keeps_all(call: Call, before: Bundle) -> bool:
+    return False
+
+
+def _loses_some(call: Call, before: Bundle) -> bool:
+    return True
+
+
 @dataclass(frozen=True, slots=True)
 class Op:
     """A kind of operation.
 
     `apply` gives the new bundle. `invert` gives the calls that undo it, from the bundles before and after,
     or None where nothing does. `moments` is how an optimizer's first and second moments follow: "same"
-    operation, "scale" by its factor, or "none" where they cannot.
+    operation, "scale" by its factor, or "none" where they cannot. `loses` says whether values are lost
+    on these tensors; such a rule has to be marked !lossy.
     """
 
     apply: Callable[..., Bundle]
     invert: Callable[[Call, Bundle, Bundle], list[Call] | None]
     exact: Exactness = "exact"
     moments: Literal["same", "scale", "none"] = "same"
-    lossy: bool = False
+    loses: Callable[[Call, Bundle], bool] = _keeps_all
 
 
 def _spell(value: Any) -> str:
@@ -390,8 +399,14 @@ def _itself(call: Call, before: Bundle, after: Bundle) -> list[Call]:
     return [call]
 
 
-def _nothing(call: Call, before: Bundle, after: Bundle) -> list[Call]:
-    return []
+def _drops_rows(call: Call, before: Bundle) -> bool:
+    kept = set(_integers(call))
+    return any(kept != set(range(item.shape[0])) for item in before.items.values() if item.shape)
+
+
+def _narrows(call: Call, before: Bundle) -> bool:
+    wanted = DTYPES.get(str(call.args[0])) if call.args else None
+    return wanted is not None and not all(holds_all(wanted, item.dtype) for item in before.items.values())
 
 
 OPS: dict[str, Op] = {
@@ -403,14 +418,14 @@ OPS: dict[str, Op] = {
     "split": Op(_split, _unsplit),
     "stack": Op(_stack, _unstack_inverse),
     "unstack": Op(_unstack, _restack),
-    "copy": Op(_copy, _nothing),
-    "rows": Op(_rows, _unrows),
-    "slice": Op(_slice, _none, lossy=True),
+    "copy": Op(_copy, _none),
+    "rows": Op(_rows, _unrows, loses=_drops_rows),
+    "slice": Op(_slice, _none, loses=_loses_some),
     "pad": Op(_pad, _unpad),
     "scale": Op(_arithmetic(lambda a, b: a * b), _unscale, exact="approximate", moments="scale"),
     "add": Op(_arithmetic(lambda a, b: a + b), _unadd, exact="approximate"),
-    "cast": Op(_cast, _uncast),
-    "resize": Op(_resize, _none, exact="none", moments="none", lossy=True),
+    "cast": Op(_cast, _uncast, loses=_narrows),
+    "resize": Op(_resize, _none, exact="none", moments="none", loses=_loses_some),
 }
 """One line for each operation; `drop`, `init` and `tie` are kinds of rules, not operations."""
 

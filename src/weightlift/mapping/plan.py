@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..errors import PlanError
-from ..tensors.computed import Lazy
+from ..tensors.from_live import lazy_values
 from ..tensors.torch_modules import ModuleTarget
 from .report import Report, report_of
-from .resolve import Resolution, Schema, resolve
+from .resolve import Problem, Resolution, Schema, resolve
 from .rules import Rule, parse_rule
+from .schema import schema_hash, schema_of
 
 if TYPE_CHECKING:
     from .optimizer_report import OptimizerReport
@@ -95,19 +96,27 @@ class Plan:
         with atomic_file(path) as fd:
             write_all(fd, self.text.encode("utf-8"))
 
-    def check(
-        self,
-        source: Mapping[str, Lazy],
-        target: Schema | None = None,
-        ties: Iterable[Sequence[str]] = (),
-    ) -> Resolution:
-        """Return what the plan makes, with every problem. Reads headers only.
+    def check(self, source: Mapping[str, Any], target: Any = None, ties: Iterable[Sequence[str]] = ()) -> Resolution:
+        """Return what the plan makes of a state dict, with every problem. Reads headers only.
 
-        `ties` are groups of target names that are one and the same tensor.
+        `target` is a live module, a state dict, or names with (shape, dtype); without one, what the rules
+        make is taken for all of it. `ties` are groups of target names that are one and the same tensor, in
+        addition to those that the target knows of.
         """
-        return resolve(self.rules, source, target, ties)
+        weights = lazy_values(source)
+        schema, known = schema_of(target)
+        out = resolve(self.rules, weights, schema, (*known, *ties))
+        sides: tuple[tuple[str, Schema | None], ...] = (
+            ("source", {key: (tuple(value.shape), value.dtype) for key, value in weights.items()}),
+            ("target", schema),
+        )
+        for side, found in sides:
+            written = self.schemas.get(side)
+            if written is not None and found is not None and written != schema_hash(found):
+                out.problems.insert(0, Problem("other-schema", 0, f"the plan was written for another {side}"))
+        return out
 
-    def invert(self, source: Mapping[str, Lazy], target: Schema | None = None) -> Plan:
+    def invert(self, source: Mapping[str, Any], target: Any = None) -> Plan:
         """Return the plan that undoes this one on these tensors.
 
         Raises:
@@ -117,7 +126,7 @@ class Plan:
 
         return Plan.parse(inverted(self.text, self.rules, self.check(source, target)))
 
-    def compose(self, other: Plan, source: Mapping[str, Lazy]) -> Plan:
+    def compose(self, other: Plan, source: Mapping[str, Any]) -> Plan:
         """Return the plan that does this one and then the other in one pass, on these tensors.
 
         Raises:
@@ -131,7 +140,7 @@ class Plan:
         second.raise_problems()
         return Plan.of(composed(first, second))
 
-    def apply(self, target: Any, source: Mapping[str, Lazy], *, assign: bool = False) -> Report:
+    def apply(self, target: Any, source: Mapping[str, Any], *, assign: bool = False) -> Report:
         """Carry the plan out into a live module or a path; all of it or nothing.
 
         Raises:
@@ -144,8 +153,9 @@ class Plan:
             apply.apply_to_file(resolution, target)
             return report_of(resolution, source, None)
         module = ModuleTarget(target)
-        resolution = self.check(source, module.schema, module.ties)
-        return apply.apply_to_module(resolution, module, source, assign=assign)
+        weights = lazy_values(source)
+        resolution = self.check(weights, module.schema, module.ties)
+        return apply.apply_to_module(resolution, module, weights, assign=assign)
 
     def apply_optimizer(self, optimizer: Any, source: Any, *, model: Any, **given: Any) -> OptimizerReport:
         """Load a saved optimizer's moments into the live optimizer of a model that the plan filled; all or nothing.

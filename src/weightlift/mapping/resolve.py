@@ -113,6 +113,10 @@ def resolve(
     `ties` are groups of target names that are one and the same tensor.
     """
     run = _Run(source, target, [tuple(group) for group in ties])
+    rules = tuple(rules)
+    for rule in rules:
+        if "unsure" in rule.flags:
+            run.problem("unsure", rule, f"{rule} is not settled (take !unsure away once it is)")
     for rule in rules:
         run.carry_out(rule)
     run.check_totality()
@@ -225,7 +229,7 @@ class _Run:
             raise PlanError("a tie with operations", expected="the same tensor under another name")
         for call in rule.ops:
             operation, before = OPS[call.name], bundle
-            if operation.lossy and "lossy" not in rule.flags:
+            if operation.loses(call, before) and "lossy" not in rule.flags:
                 raise PlanError(f"{call} loses values", expected="!lossy on the rule, to say that this is meant")
             try:
                 if call.name in PARTING:
