@@ -35,8 +35,8 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[int]:
     try:
         yield fd
         os.fsync(fd)
-        os.close(fd)
-        fd = -1
+        closing, fd = fd, -1  # a descriptor is gone even where closing it fails
+        os.close(closing)
         os.replace(temporary, target)
         done = True
         _flush_folder(folder)
