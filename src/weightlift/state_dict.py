@@ -69,9 +69,9 @@ class StateDict(Mapping[str, Any]):
         return id(self)
 
     @property
-    def tensors(self) -> dict[str, AnyTensor]:
+    def tensors(self) -> dict[str, AnyTensor | Computed]:
         """The entries that are tensors."""
-        return {key: value for key, value in self._entries.items() if isinstance(value, Tensor | Composite)}
+        return {key: value for key, value in self._entries.items() if isinstance(value, Tensor | Composite | Computed)}
 
     @property
     def numel(self) -> int:
@@ -83,10 +83,10 @@ class StateDict(Mapping[str, Any]):
         """Bytes of all tensors, those that are tied counted once."""
         return sum(tensor.nbytes for tensor in self._distinct())
 
-    def _distinct(self) -> list[AnyTensor]:
-        seen: dict[object, AnyTensor] = {}
+    def _distinct(self) -> list[AnyTensor | Computed]:
+        seen: dict[object, AnyTensor | Computed] = {}
         for tensor in self.tensors.values():
-            seen.setdefault(tensor.view if isinstance(tensor, Tensor) and tensor.numel else id(tensor), tensor)
+            seen.setdefault(_view(tensor) if tensor.numel else id(tensor), tensor)
         return list(seen.values())
 
     @property
@@ -95,7 +95,7 @@ class StateDict(Mapping[str, Any]):
         groups: dict[object, list[str]] = {}
         for key, tensor in self.tensors.items():
             if tensor.numel:
-                groups.setdefault(tensor.view if isinstance(tensor, Tensor) else id(tensor), []).append(key)
+                groups.setdefault(_view(tensor), []).append(key)
         return [tuple(keys) for keys in groups.values() if len(keys) > 1]
 
     def check(self) -> None:
@@ -175,7 +175,7 @@ class StateDict(Mapping[str, Any]):
                     f"{made[name]!r} and {key!r} would both be called {name!r}", expected="each name once"
                 )
             made[name] = key
-        return self._with({name: self._entries[key] for name, key in pairs})
+        return self._with({name: self._entries[key] for name, key in pairs}, _moved(self.versions, pairs))
 
     def merge(self, *others: Mapping[str, Any]) -> StateDict:
         """Return all entries of this and the others, in this order.
@@ -184,16 +184,19 @@ class StateDict(Mapping[str, Any]):
             CollisionError: a name is in two of them.
         """
         entries = dict(self._entries)
-        for i, other in enumerate(others):
+        versions = None if self.versions is None else dict(self.versions)
+        for i, each in enumerate(others):
+            other = _as_state_dict(each)
             for key, value in other.items():
                 if key in entries:
-                    whose = getattr(other, "name", "") or f"the {i + 2}th"
                     raise CollisionError(
-                        f"{key!r} is in {self.name or 'the first'} and in {whose}",
+                        f"{key!r} is in {self.name or 'the first'} and in {other.name or f'the {i + 2}th'}",
                         remedy="add_prefix or drop one of them",
                     )
                 entries[key] = value
-        return self._with(entries)
+            if other.versions is not None:
+                versions = {**other.versions, **(versions or {})}
+        return self._with(entries, versions)
 
     def cast(self, dtype: str, *, overflow: bool = False) -> StateDict:
         """Return the floating point tensors in another element type; others stay as they are.
@@ -219,11 +222,24 @@ class StateDict(Mapping[str, Any]):
 
     def diff(self, other: Mapping[str, Any], *, tolerance: float | None = 0.0) -> list[Difference]:
         """Return what differs from another state dict, tensor by tensor. Reads those that both have."""
-        return differences(self._entries, other, tolerance)
+        return differences(self._entries, _as_state_dict(other), tolerance)
 
     def to_numpy(self) -> dict[str, Any]:
-        """Return numpy arrays by name. Reads every tensor."""
-        return {key: value.numpy() for key, value in self._entries.items() if hasattr(value, "numpy")}
+        """Return numpy arrays by name. Reads every tensor.
+
+        Raises:
+            UnsupportedError: an entry that is no single array, by its name.
+        """
+        out = {}
+        for key, value in self._entries.items():
+            if not isinstance(value, Tensor | Composite | Computed):
+                raise UnsupportedError(f"{key!r} is {value!r:.60}", expected="a tensor", remedy="drop it first")
+            try:
+                out[key] = value.numpy()
+            except WeightliftError as error:
+                error.at(repr(key))
+                raise
+        return out
 
     @classmethod
     def of(cls, values: Mapping[str, Any], *, name: str = "") -> StateDict:
@@ -252,8 +268,9 @@ class StateDict(Mapping[str, Any]):
             versions |= {f"{name}.{path}".rstrip("."): version for path, version in (metadata or {}).items()}
         return cls(lazy_values(entries), versions=versions)
 
-    def _with(self, entries: dict[str, Any]) -> StateDict:
-        return StateDict(entries, name=self.name, versions=self.versions, notes=self.notes)
+    def _with(self, entries: dict[str, Any], versions: Mapping[str, Any] | None = None) -> StateDict:
+        kept = self.versions if versions is None else versions
+        return StateDict(entries, name=self.name, versions=kept, notes=self.notes)
 
     def to_torch(self) -> dict[str, Any]:
         """Return an OrderedDict of torch tensors and values; those that shared a storage share it again.
@@ -289,6 +306,43 @@ class StateDict(Mapping[str, Any]):
 
     def __repr__(self) -> str:
         return f"<StateDict {self.name!r}: {len(self)} entries, {self.nbytes} bytes>"
+
+
+def _view(tensor: AnyTensor | Computed) -> object:
+    """What is equal for names that stand for one and the same tensor."""
+    return id(tensor) if isinstance(tensor, Composite) else tensor.view
+
+
+def _as_state_dict(values: Mapping[str, Any]) -> StateDict:
+    return values if isinstance(values, StateDict) else StateDict.of(values)
+
+
+def _moved(versions: Mapping[str, Any] | None, pairs: list[tuple[str, str]]) -> Mapping[str, Any] | None:
+    """The versions under the paths that modules have after (new name, old name) pairs.
+
+    `h.0.norm.weight` as `layers.0.norm.weight` moves `h.0.norm`, `h.0` and `h`; what is below a module
+    that moves, and has no name of its own here, goes with it.
+    """
+    if versions is None:
+        return None
+    moved: dict[str, dict[str, None]] = {}
+    for pair in pairs:
+        new, old = ([*reversed(name.split(".")), ""] for name in pair)
+        for n, (a, b) in enumerate(zip(new, old, strict=False)):
+            moved.setdefault(_path(old[n:]), {})[_path(new[n:])] = None
+            if a != b:
+                break
+    out: dict[str, Any] = {}
+    for path, version in versions.items():
+        parts = path.split(".") if path else []
+        above = next((n for n in range(len(parts), -1, -1) if ".".join(parts[:n]) in moved), None)
+        for home in [None] if above is None else moved[".".join(parts[:above])]:
+            out[path if home is None else ".".join(filter(None, [home, *parts[above:]]))] = version
+    return out
+
+
+def _path(backwards: list[str]) -> str:
+    return ".".join(filter(None, reversed(backwards)))
 
 
 class MissingKeyError(StateDictError, KeyError):

@@ -134,7 +134,8 @@ def _entry(key: str, value: Any, tied_to: str = "") -> Entry:
 
 def _summary(candidate: Candidate) -> Summary:
     state_dict = candidate.state_dict
-    tensors, ties = state_dict.tensors, tuple(state_dict.ties)
+    ties = tuple(state_dict.ties)
+    tensors = {key: value for key, value in state_dict.items() if isinstance(value, Tensor | Composite)}
     first = {key: keys[0] for keys in ties for key in keys[1:]}
     dtypes: dict[str, tuple[int, int, int]] = {}
     for key, tensor in tensors.items():

@@ -11,6 +11,8 @@ from ..sources import Source
 from .computed import Computed
 from .lazy import Composite, Role, Storage, Tensor, contiguous
 
+_PLAIN = (type(None), bool, int, float, complex, str, bytes)
+
 
 class LiveMemory(Source):
     """Bytes of a live array or storage; what is written there later is read here later."""
@@ -27,7 +29,7 @@ class LiveMemory(Source):
 
 
 def lazy_values(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return lazy tensors for a mapping of torch tensors, numpy arrays or lazy tensors.
+    """Return lazy tensors for a mapping of torch tensors, numpy arrays or lazy tensors; plain data stays.
 
     Raises:
         UnsupportedError: a value that is none of these, by its name.
@@ -37,7 +39,7 @@ def lazy_values(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _lazy(key: str, value: Any, storages: dict[int, Storage]) -> Any:
-    if isinstance(value, Tensor | Composite | Computed):
+    if isinstance(value, Tensor | Composite | Computed) or _is_plain(value):
         return value
     kind = type(value).__mro__[-2].__module__.partition(".")[0] if len(type(value).__mro__) > 1 else ""
     if hasattr(value, "untyped_storage"):
@@ -47,10 +49,21 @@ def _lazy(key: str, value: Any, storages: dict[int, Storage]) -> Any:
     raise UnsupportedError(f"{key!r} is {value!r:.60}", expected="a torch tensor, an array or a lazy tensor")
 
 
+def _is_plain(value: Any) -> bool:
+    """Whether a value is data without tensors in it: the extra state of a module."""
+    if isinstance(value, dict):
+        return all(map(_is_plain, (*value.keys(), *value.values())))
+    if isinstance(value, list | tuple):
+        return all(map(_is_plain, value))
+    return type(value) in _PLAIN
+
+
 def _from_numpy(key: str, value: Any) -> Tensor:
     import numpy as np
 
     array = np.ascontiguousarray(value)
+    if array.dtype.kind in "iufc":  # the bytes are taken as little-endian
+        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
     dtype = DTYPES.get(array.dtype.name)
     if dtype is None:
         raise UnsupportedError(f"{key!r} is an array of {array.dtype}", expected="numbers or booleans")
@@ -62,15 +75,14 @@ def _from_numpy(key: str, value: Any) -> Tensor:
 def _from_torch(key: str, value: Any, storages: dict[int, Storage]) -> Any:
     import torch
 
+    if torch.nn.parameter.is_lazy(value):
+        raise UnsupportedError(f"{key!r} has no shape yet", remedy="run the lazy module once first")
     if value.layout != torch.strided or value.is_quantized:
         raise UnsupportedError(f"{key!r} is a live {value.layout} tensor", remedy="take it from a saved file")
     role: Role = "parameter" if isinstance(value, torch.nn.Parameter) else "tensor"
     tensor = value.detach()
-    if tensor.device.type == "meta":
-        storage = Storage(key, tensor.untyped_storage().nbytes(), device="meta", absent="meta")
-    else:
-        held = tensor.untyped_storage()
-        storage = storages.get(held._cdata) or storages.setdefault(held._cdata, _storage(key, held))  # noqa: SLF001
+    held = tensor.untyped_storage()
+    storage = storages.get(held._cdata) or storages.setdefault(held._cdata, _storage(key, held))  # noqa: SLF001
     return Tensor(
         dtype_named(str(tensor.dtype).removeprefix("torch.")),
         tuple(tensor.shape),
@@ -87,6 +99,8 @@ def _from_torch(key: str, value: Any, storages: dict[int, Storage]) -> Any:
 def _storage(key: str, held: Any) -> Storage:
     import torch
 
+    if held.device.type == "meta":
+        return Storage(key, held.nbytes(), device="meta", absent="meta")
     on_cpu = held.cpu()
     flat = torch.empty(0, dtype=torch.uint8).set_(on_cpu, 0, (on_cpu.nbytes(),), (1,))
     view = memoryview(flat.numpy()) if on_cpu.nbytes() else memoryview(b"")

@@ -12,7 +12,9 @@ from ..errors import UnsupportedError, WeightliftError
 from ..pickles import Global
 from ..pickles.script_objects import script_state
 from .as_torch import _torch, mapping_to_torch
+from .computed import Computed
 from .lazy import AnyTensor, Composite, Tensor
+from .torch_modules import as_torch_value
 
 # The C++ classes that hold packed weights, and nothing else that a file may ask torch to build.
 _PACKED_CLASSES = {
@@ -32,10 +34,16 @@ def values_to_torch(values: Mapping[str, Any]) -> dict[str, Any]:
     for value in values.values():
         _collect(value, flat)
     made = mapping_to_torch(flat)
+    computed: dict[object, Any] = {}
     out = {}
     for key, value in values.items():
         try:
-            out[key] = _value(value, made)
+            if not isinstance(value, Computed):
+                out[key] = _value(value, made)
+                continue
+            if value.view not in computed:
+                computed[value.view] = as_torch_value(value)
+            out[key] = computed[value.view]
         except WeightliftError as error:
             raise error.at(repr(key)) from None
     return out
