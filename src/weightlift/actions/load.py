@@ -13,7 +13,10 @@ from ..mapping.apply import apply_to_module
 from ..mapping.exact import Excused, exact_plan
 from ..mapping.plan import Plan
 from ..mapping.report import Report, report_of
-from ..mapping.resolve import Problem
+from ..patterns import pattern
+from ..state_dict import StateDict
+from ..tensors import Tensor
+from ..tensors.computed import Computed
 from ..tensors.torch_modules import ModuleTarget
 from .open import open_checkpoint
 
@@ -55,18 +58,38 @@ def load(  # noqa: PLR0913 - each is one decision of the caller
         LoadError: anything missing, unexpected or of another shape.
         PlanProblems: the plan has problems.
     """
-    weights = source if isinstance(source, Mapping) else open_checkpoint(source, limits=limits).state_dict(name)
+    whole = _state_dict(source, name, limits)
+    weights = {key: value for key, value in whole.items() if isinstance(value, Tensor | Computed)}
     target = ModuleTarget(model)
+    others = [key for key in whole if key not in weights]
     if plan is not None:
         given = plan if isinstance(plan, Plan) else Plan.load(plan)
-        return apply_to_module(given.check(weights, target.schema, target.ties), target, weights, assign=assign)
-    exact = exact_plan(weights, target.schema, missing=missing, unexpected=unexpected, mismatch=mismatch)
+        resolution = given.check(weights, target.schema, target.ties)
+        report = apply_to_module(resolution, target, weights, assign=assign)
+        return replace(report, notes=(*report.notes, *map(_left_out, others)))
+    exact = exact_plan(weights, target.schema, target.ties, missing=missing, unexpected=unexpected, mismatch=mismatch)
     resolution = exact.plan.check(weights, target.schema, target.ties)
-    if resolution.problems:
+    unsettled = [key for key in others if key not in target.extra and not _is_excused(key, unexpected)]
+    problems = (*(problem.message for problem in resolution.problems), *map(_left_out, unsettled))
+    notes = (*exact.notes, *(_left_out(key) for key in others if key not in unsettled))
+    if problems:
         report = report_of(resolution, weights, target.schema)
-        raise LoadError(replace(report, notes=exact.notes, problems=_told(resolution.problems)), exact.suggestions)
-    return replace(apply_to_module(resolution, target, weights, assign=assign), notes=exact.notes)
+        raise LoadError(replace(report, notes=notes, problems=problems), exact.suggestions)
+    report = apply_to_module(resolution, target, weights, assign=assign)
+    return replace(report, notes=(*notes, *report.notes))
 
 
-def _told(problems: list[Problem]) -> tuple[str, ...]:
-    return tuple(problem.message for problem in problems)
+def _state_dict(source: str | os.PathLike[str] | Mapping[str, Any], name: str | None, limits: Limits) -> StateDict:
+    if isinstance(source, StateDict):
+        return source
+    if isinstance(source, Mapping):
+        return StateDict.of(source)
+    return open_checkpoint(source, limits=limits).state_dict(name)
+
+
+def _is_excused(key: str, excused: Excused) -> bool:
+    return excused != "error" and any(pattern(text).match(key) is not None for text in excused)
+
+
+def _left_out(key: str) -> str:
+    return f"{key!r} is no plain tensor, and cannot be set down in a model"

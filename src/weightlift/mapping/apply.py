@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from ..errors import PlanError, WeightliftError
 from ..tensors.computed import Lazy
-from ..tensors.torch_modules import ModuleTarget, as_torch_value, set_down
+from ..tensors.torch_modules import ModuleTarget, as_torch_value, optimizers_holding, set_down
 from ..writers import Written, write_safetensors
 from .report import Report, report_of
 from .resolve import Made, PlanProblems, Problem, Resolution
@@ -48,18 +49,29 @@ def apply_to_module(
     resolution.raise_problems()
     report = report_of(resolution, source, target.schema)
     staged: dict[str, Any] = {}
-    by_value: dict[int, Any] = {}
+    by_value: dict[object, Any] = {}
     for key, made in resolution.made.items():
         try:
-            value = by_value.get(id(made.value))
+            value = by_value.get(made.value.view)
             if value is None:
-                value = by_value[id(made.value)] = as_torch_value(made.value)
+                value = by_value[made.value.view] = as_torch_value(made.value)
             staged[key] = _whole(made, value, target)
         except WeightliftError as error:
             error.at(repr(key))
             raise
-    set_down(target, staged, assign=assign, step=step)
-    return report
+    replaced = set_down(target, staged, assign=assign, step=step)
+    return replace(report, notes=(*report.notes, *_notes(target, replaced)))
+
+
+def _notes(target: ModuleTarget, replaced: Mapping[int, Any]) -> list[str]:
+    """What the caller has to know, or to do, after it."""
+    notes = [
+        f"a live {kind} still holds {count} of the parameters that were replaced; make it anew, or load without assign"
+        for kind, count in optimizers_holding(replaced)
+    ]
+    notes += [f"{key!r} is neither a parameter nor a buffer, and was left as it is" for key in target.extra]
+    notes += [f"{key!r} is in no state dict and has no values (meta)" for key in target.without_values]
+    return notes
 
 
 def _whole(made: Made, value: Any, target: ModuleTarget) -> Any:
@@ -68,9 +80,11 @@ def _whole(made: Made, value: Any, target: ModuleTarget) -> Any:
     if not made.spans:
         device = slot.tensor.device
         return value if device.type == "meta" else value.to(device)
-    if slot.tensor.device.type == "meta":
-        raise PlanError("a part of a tensor that has no values yet", remedy="initialise the model first")
     whole = slot.tensor.detach().clone()
+    if whole.device.type == "meta":
+        if any(piece.rule.rest for piece in made.pieces):
+            raise PlanError("a part of a tensor that has no values yet", remedy="initialise the model first")
+        whole = value.new_empty(whole.shape)
     for piece in made.pieces:
         index = tuple(slice(start, stop) for start, stop in piece.spans)
         whole[index] = (value if piece is made else as_torch_value(piece.value)).to(whole.device)

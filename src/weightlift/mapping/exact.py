@@ -5,12 +5,13 @@ It never renames: names that do not meet are problems, with the rule lines that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from difflib import SequenceMatcher
 from typing import Literal
 
 from ..blocks import compress
+from ..errors import PlanError
 from ..patterns import pattern
 from ..tensors.computed import Lazy
 from .plan import Plan
@@ -34,41 +35,85 @@ class ExactPlan:
 def exact_plan(
     source: Mapping[str, Lazy],
     target: Schema,
+    ties: Iterable[Sequence[str]] = (),
     *,
     missing: Excused = "error",
     unexpected: Excused = "error",
     mismatch: Excused = "error",
 ) -> ExactPlan:
-    """Return the plan that joins equal names. `missing`, `unexpected` and `mismatch` excuse names by patterns."""
+    """Return the plan that joins equal names.
+
+    `ties` are groups of target names that are one tensor: one that is there makes the others.
+    `missing`, `unexpected` and `mismatch` excuse names by patterns.
+
+    Raises:
+        PlanError: what excuses names is neither "error" nor patterns.
+    """
+    may_miss, may_be_new = _patterns("missing", missing), _patterns("unexpected", unexpected)
+    may_misfit = _patterns("mismatch", mismatch)
     strip, add = _prefixes(source, target)
     to = {key: add + key.removeprefix(strip) for key in source if key.startswith(strip)}
     both = {key: name for key, name in to.items() if name in target}
-    misfits = {k: n for k, n in both.items() if target[n][0] is not None and tuple(source[k].shape) != target[n][0]}
-    excused = {k: n for k, n in misfits.items() if _is_excused(n, mismatch)}
+    misfits = {k: n for k, n in both.items() if target[n][0] not in (None, tuple(source[k].shape))}
+    excused = {k: n for k, n in misfits.items() if _is_excused(n, may_misfit)}
+    made = {name: key for key, name in both.items() if key not in misfits}
+    groups = list(_first_made(ties, made))
+    tied = {name: made[first] for first, names in groups for name in names if name not in both.values()}
     left = [key for key in source if key not in both]
-    absent = [name for name in target if name not in both.values()]
-    lines = []
-    dropped = [key for key in left if _is_excused(key, unexpected)]
-    apart = [*dropped, *excused, *(key for key in left if key not in dropped)]
-    if both.keys() - excused.keys():
-        lines.append(" ".join([f"{strip}** -> {add}**", *(f"except {row}" for row in _templates(apart))]))
-    lines += [f'{row} -> drop "excused by unexpected="' for row in _templates(dropped)]
+    absent = [name for name in target if name not in both.values() and name not in tied]
+    dropped = [key for key in left if _is_excused(key, may_be_new)]
+    kept = [name for name in absent if _is_excused(name, may_miss)]
+    lines = [f'{row} -> drop "excused by unexpected="' for row in _templates(dropped)]
     lines += [f'{row} -> drop "excused by mismatch="' for row in _templates(excused)]
-    kept = [name for name in absent if _is_excused(name, missing)]
+    lines += [f"{key} => {name} : tie" for name, key in tied.items()]
     lines += [f'init -> {row} "excused by missing="' for row in _templates(kept)]
     lines += [f'init -> {row} "excused by mismatch="' for row in _templates(excused.values())]
-    open_sources = [key for key in left if key not in dropped]
-    open_targets = [name for name in absent if name not in kept]
+    plan = [*_joined(strip, add, [*left, *excused], both.keys() - excused.keys()), *lines]
+    torn = {key: made[first] for first, names in groups for key in _torn(source, made, first, names)}
+    settled = [*_joined(strip, add, [*left, *misfits, *torn], both.keys() - misfits.keys()), *lines]
+    for key, kept_key in torn.items():
+        settled += [f'{key} -> drop "one tensor with {kept_key}, why?"', f"{kept_key} => {both[key]} : tie"]
+    settled += [line for key, name in misfits.items() if key not in excused for line in _replaced(key, name)]
+    settled += _suggest(source, target, [k for k in left if k not in dropped], [n for n in absent if n not in kept])
     notes = []
     if strip:
         notes.append(f"the source's names begin with {strip!r}, which is left out")
     if add:
         notes.append(f"the target's names begin with {add!r}, which is put before the source's")
-    return ExactPlan(
-        Plan.of("\n".join(lines) or "# nothing fits"),
-        tuple(notes),
-        tuple(_suggest(source, target, open_sources, open_targets)),
-    )
+    notes += [f"{name!r} is the same tensor in the target as what {key!r} makes" for name, key in tied.items()]
+    return ExactPlan(Plan.of("\n".join(plan) or "# nothing fits"), tuple(notes), tuple(settled))
+
+
+def _patterns(word: str, excused: Excused) -> tuple[str, ...]:
+    if excused == "error":
+        return ()
+    if isinstance(excused, str):
+        raise PlanError(f"{word}={excused!r}", expected=f'"error", or a list of patterns such as [{excused!r}]')
+    return tuple(excused)
+
+
+def _torn(source: Mapping[str, Lazy], made: Mapping[str, str], first: str, names: Sequence[str]) -> list[str]:
+    """Sources that would make the tensor of a group anew, of other values as far as is known."""
+    keys = [made[name] for name in names if name in made]
+    return [key for key in keys if source[key].view != source[made[first]].view]
+
+
+def _first_made(ties: Iterable[Sequence[str]], made: Mapping[str, str]) -> Iterable[tuple[str, Sequence[str]]]:
+    """For each group of names that are one tensor: the first that is made, and all of them."""
+    for group in ties:
+        first = next((name for name in group if name in made), None)
+        if first is not None:
+            yield first, group
+
+
+def _joined(strip: str, add: str, apart: Iterable[str], joined: Iterable[str]) -> list[str]:
+    """The line that joins equal names, where there are any."""
+    excepts = [f"except {row}" for row in _templates(key for key in apart if key.startswith(strip))]
+    return [" ".join([f"{strip}** -> {add}**", *excepts])] if any(True for _ in joined) else []
+
+
+def _replaced(key: str, name: str) -> tuple[str, str]:
+    return f'{key} -> drop "another shape, why?"', f'init -> {name} "another shape, why?"'
 
 
 def _prefixes(source: Mapping[str, Lazy], target: Schema) -> tuple[str, str]:
@@ -86,8 +131,8 @@ def _prefixes(source: Mapping[str, Lazy], target: Schema) -> tuple[str, str]:
     return best
 
 
-def _is_excused(name: str, excused: Excused) -> bool:
-    return excused != "error" and any(pattern(text).match(name) is not None for text in excused)
+def _is_excused(name: str, excused: Iterable[str]) -> bool:
+    return any(pattern(text).match(name) is not None for text in excused)
 
 
 def _templates(names: Iterable[str]) -> list[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from ..dtypes import DType, dtype_named
-from ..errors import UnsupportedError
+from ..errors import PlanError, UnsupportedError, WeightliftError
 from .as_torch import to_torch
 from .computed import Lazy
 from .lazy import Tensor
@@ -21,6 +22,12 @@ class Slot:
     name: str
     tensor: Any
     is_parameter: bool
+
+    @property
+    def table(self) -> dict[str, Any]:
+        """The table of its module that it hangs in."""
+        tables: tuple[dict[str, Any], dict[str, Any]] = self.owner._buffers, self.owner._parameters  # noqa: SLF001
+        return tables[self.is_parameter]
 
     @property
     def dtype(self) -> DType:
@@ -64,6 +71,17 @@ class ModuleTarget:
                 self._collect(child, f"{prefix}{name}.")
 
     @property
+    def without_values(self) -> list[str]:
+        """Non-persistent buffers on the meta device: no file has their values, and nothing here can make them."""
+        names = []
+        for path, module in self.module.named_modules():
+            for name in module._non_persistent_buffers_set:  # noqa: SLF001
+                buffer = module._buffers.get(name)  # noqa: SLF001
+                if buffer is not None and buffer.device.type == "meta":
+                    names.append(f"{path}.{name}" if path else name)
+        return names
+
+    @property
     def schema(self) -> dict[str, tuple[tuple[int, ...] | None, DType]]:
         """Name -> (shape, dtype); a shape of None takes any."""
         return {key: (slot.shape, slot.dtype) for key, slot in self.slots.items()}
@@ -77,55 +95,108 @@ class ModuleTarget:
         return [tuple(keys) for keys in groups.values() if len(keys) > 1]
 
 
-def set_down(target: ModuleTarget, values: Mapping[str, Any], *, assign: bool, step: Callable[[str], object]) -> None:
+def set_down(
+    target: ModuleTarget, values: Mapping[str, Any], *, assign: bool, step: Callable[[str], object]
+) -> dict[int, Any]:
     """Put torch tensors into a module. After any error the module is exactly as it was.
 
-    In place, each old value is kept in the place of the new one until all are set, so that they can be
-    put back. `step` is told each name before it is set.
+    In place, each old value is kept until all are set, so that it can be put back. `step` is told each
+    name before it is set. Returns the tensors that new ones stand in for, by their id.
+
+    Raises:
+        PlanError: a tensor that cannot be written in place.
     """
     import torch
 
-    undo: list[Callable[[], object]] = []
+    run = _Setting(target)
     try:
         with torch.no_grad():
             for key, value in values.items():
                 step(key)
                 slot = target.slots[key]
-                if assign or slot.tensor.device.type == "meta" or slot.shape is None:
-                    undo.append(_assign(slot, value))
-                else:
-                    undo.append(_copy_in(slot, value))
+                try:
+                    if assign or slot.tensor.device.type == "meta" or slot.shape is None:
+                        run.replace(slot, value)
+                    else:
+                        run.copy_in(slot, value)
+                except WeightliftError as error:
+                    error.at(repr(key))
+                    raise
     except BaseException:
         with torch.no_grad():
-            for back in reversed(undo):
+            for back in reversed(run.undo):
                 back()
         raise
+    return run.replaced
 
 
-def _assign(slot: Slot, value: Any) -> Callable[[], object]:
+class _Setting:
+    """Tensors being set, how to undo it, and what has been replaced so far."""
+
+    def __init__(self, target: ModuleTarget) -> None:
+        self.undo: list[Callable[[], object]] = []
+        self.replaced: dict[int, Any] = {}
+        self._homes: dict[int, list[Slot]] = {}  # every place of a tensor: tied weights have several
+        self._taken: set[int] = set()
+        for slot in target.slots.values():
+            self._homes.setdefault(id(slot.tensor), []).append(slot)
+
+    def replace(self, slot: Slot, value: Any) -> None:
+        """Hang one new tensor wherever the old one hangs, so that ties stay ties."""
+        import torch
+
+        old = slot.tensor
+        if id(old) in self.replaced:
+            return
+        value = _laid_out(value, None if slot.shape is None else old)
+        if value.data_ptr() in self._taken:  # one value for two that are not tied: each needs its own memory
+            value = value.clone()
+        if value.numel():
+            self._taken.add(value.data_ptr())
+        new = torch.nn.Parameter(value, requires_grad=old.requires_grad) if slot.is_parameter else value
+        self.replaced[id(old)] = old
+        for home in self._homes[id(old)]:
+            self.undo.append(partial(home.table.__setitem__, home.name, old))
+            home.table[home.name] = new
+
+    def copy_in(self, slot: Slot, value: Any) -> None:
+        """Copy into the memory that is there, in the order that it has."""
+        tensor = slot.tensor.detach()
+        if any(step == 0 and size > 1 for size, step in zip(tensor.shape, tensor.stride(), strict=True)):
+            raise PlanError("an expanded tensor: its elements share memory", remedy="load with assign=True")
+        self.undo.append(partial(tensor.copy_, tensor.clone()))
+        tensor.copy_(value)
+
+
+def _laid_out(value: Any, like: Any) -> Any:
+    """The value in memory of its own, in the order of the tensor that it replaces (rows first where it has none)."""
     import torch
 
-    table = slot.owner._parameters if slot.is_parameter else slot.owner._buffers  # noqa: SLF001
-    old = table[slot.name]
-    new = torch.nn.Parameter(value, requires_grad=old.requires_grad) if slot.is_parameter else value
-    table[slot.name] = new
-
-    def back() -> None:
-        table[slot.name] = old
-
-    return back
+    shaped = torch.empty(value.shape, device="meta") if like is None else torch.empty_like(like, device="meta")
+    if value.stride() == shaped.stride() and value.untyped_storage().nbytes() == value.numel() * value.element_size():
+        return value
+    return torch.empty_strided(value.shape, shaped.stride(), dtype=value.dtype, device=value.device).copy_(value)
 
 
-def _copy_in(slot: Slot, value: Any) -> Callable[[], object]:
-    old = slot.tensor.detach().clone()
-    slot.tensor.copy_(value)
-    return lambda: slot.tensor.copy_(old)
+def optimizers_holding(replaced: Mapping[int, Any]) -> list[tuple[str, int]]:
+    """Return the live optimizers that still hold any of these tensors: class name, and how many they hold."""
+    import gc
+
+    import torch
+
+    found = []
+    for thing in gc.get_objects():
+        if issubclass(type(thing), torch.optim.Optimizer):
+            held = [p for group in getattr(thing, "param_groups", ()) for p in group["params"] if id(p) in replaced]
+            if held:
+                found.append((type(thing).__name__, len(held)))
+    return found
 
 
 def as_torch_value(value: Lazy) -> Any:
     """Return the torch tensor of a lazy one, computed ones too."""
     if isinstance(value, Tensor):
-        return to_torch(value)
+        return to_torch(value).detach()
     import torch
 
     values = value.numpy()
