@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from ..errors import PlanError
+from ..errors import PlanError, printable
 from ..limits import DEFAULT_LIMITS, Limits
 from ..mapping.apply import apply_to_module
 from ..mapping.exact import Excused, exact_plan
@@ -30,11 +30,11 @@ class LoadError(PlanError):
         self.suggestions = suggestions
 
     def __str__(self) -> str:
-        told = f"{super().__str__()}\n{self.report}"
+        lines = [super().__str__(), *map(printable, str(self.report).splitlines())]
         if self.suggestions:
-            told += "\nrule lines that would settle it, to be judged and put into a plan:\n"
-            told += "\n".join(f"  {line}" for line in self.suggestions)
-        return told
+            lines.append("rule lines that would settle it, to be judged and put into a plan:")
+            lines += [f"  {printable(line)}" for line in self.suggestions]
+        return "\n".join(lines)
 
 
 def load(  # noqa: PLR0913 - each is one decision of the caller
