@@ -29,8 +29,11 @@ def values_to_torch(values: Mapping[str, Any]) -> dict[str, Any]:
         UnsupportedError: a value that torch cannot be handed, by its name.
     """
     flat: dict[str, AnyTensor] = {}
-    for value in values.values():
-        _collect(value, flat)
+    for key, value in values.items():
+        try:
+            _collect(value, flat)
+        except RecursionError:
+            raise UnsupportedError("a value that holds itself", where=repr(key)) from None
     made = mapping_to_torch(flat)
     out = {}
     for key, value in values.items():
