@@ -44,5 +44,8 @@ corpus: $(VENV)/.ready  ## Every real checkpoint of tools/checkpoints.toml
 changelog: $(VENV)/.ready  ## Gather the fragments of changelog.d/ into CHANGELOG.md
 	$(BIN)/towncrier build --yes
 
+test-architectures:  ## Whole modules of real libraries against their own state_dict() (downloads several GB)
+	$(PYTHON) tests/architectures/run.py --venv .venv-architectures --record
+
 clean:  ## Remove everything that can be made again
 	rm -rf .venv .venv-demo .venv-architectures .corpus demo/files build dist .mypy_cache .ruff_cache .hypothesis

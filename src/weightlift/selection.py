@@ -23,7 +23,7 @@ from .pickles.script_objects import script_state
 from .state_dict import StateDict
 from .tensors import Composite, Tensor
 from .tensors.arrays import Array
-from .tree import walk
+from .tree import tensors_in, walk
 
 WEIGHTS_NAMES = frozenset(
     """
@@ -167,4 +167,5 @@ def _without_parts(candidates: list[Candidate]) -> list[Candidate]:
 
 
 def _views(candidate: Candidate) -> set[object]:
-    return {t.view if isinstance(t, Tensor) else id(t) for t in candidate.state_dict.tensors.values() if t.numel}
+    held = (tensor for value in candidate.state_dict.values() for tensor in tensors_in(value))
+    return {t.view if isinstance(t, Tensor) else id(t) for t in held if t.numel}

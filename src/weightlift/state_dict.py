@@ -10,6 +10,7 @@ from .errors import StateDictError, UnsupportedError, WeightliftError
 from .patterns import matcher
 from .tensors import Composite, Tensor
 from .tensors.lazy import AnyTensor
+from .tree import tensors_in
 from .writers import Written, write_safetensors
 from .writers.safetensors import Progress
 
@@ -80,9 +81,14 @@ class StateDict(Mapping[str, Any]):
 
     def _distinct(self) -> list[AnyTensor]:
         seen: dict[object, AnyTensor] = {}
-        for tensor in self.tensors.values():
+        for tensor in self._held():
             seen.setdefault(tensor.view if isinstance(tensor, Tensor) and tensor.numel else id(tensor), tensor)
         return list(seen.values())
+
+    def _held(self) -> Iterator[AnyTensor]:
+        """Every tensor, those inside packed parameters and other values too."""
+        for value in self._entries.values():
+            yield from tensors_in(value)
 
     @property
     def ties(self) -> list[tuple[str, ...]]:
@@ -99,9 +105,10 @@ class StateDict(Mapping[str, Any]):
         Raises:
             TensorError, TruncatedError: the first that does not fit, by its name.
         """
-        for key, tensor in self.tensors.items():
+        for key, value in self._entries.items():
             try:
-                tensor.check()
+                for tensor in tensors_in(value):
+                    tensor.check()
             except WeightliftError as error:
                 error.at(repr(key))
                 raise
