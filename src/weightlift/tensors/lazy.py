@@ -30,7 +30,7 @@ class Storage:
 
     __slots__ = ("absent", "data", "device", "key", "little_endian", "nbytes")
 
-    def __init__(  # noqa: PLR0913 - what a file says of a storage
+    def __init__(
         self,
         key: str,
         nbytes: int,
