@@ -14,7 +14,7 @@ from ..errors import MalformedError, PickleError, WeightliftError
 from ..findings import Finding
 from ..limits import Limits
 from ..pickles import Global, Pickle, read_pickle
-from ..pickles.machine import Rebuild
+from ..pickles.state import Rebuild
 from ..tensors import rebuilders
 from .base import Format, Opening, Probe
 from .nested import NestedBlobs

@@ -16,7 +16,7 @@ from ..errors import ContainerError, LimitError, PickleError
 from ..findings import Finding
 from ..limits import MIB
 from ..pickles import Global, Pickle, read_pickle
-from ..pickles.machine import Rebuild
+from ..pickles.state import Rebuild
 from ..tensors import Storage, rebuilders
 from ..tensors.rebuild import TypedStorage
 from .base import Format, Opening, Probe

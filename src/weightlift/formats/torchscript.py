@@ -16,7 +16,7 @@ from ..errors import LimitError
 from ..findings import Finding
 from ..limits import Limits
 from ..pickles import Global, Object
-from ..pickles.machine import Rebuild
+from ..pickles.state import Rebuild
 from ..state_dict import StateDict
 from ..tensors import Composite, Tensor
 from .base import Format, Opening, Probe

@@ -13,7 +13,7 @@ from typing import Any
 from ..dtypes import DTYPES, DType
 from ..errors import PickleError, TensorError
 from ..pickles import Blob, Global, Object
-from ..pickles.machine import Rebuild
+from ..pickles.state import Rebuild
 from ..sources import Memory, Source
 from .lazy import Storage, Tensor, rows_first
 

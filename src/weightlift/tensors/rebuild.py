@@ -15,8 +15,8 @@ from ..dtypes import DType, dtype_named
 from ..errors import PickleError, TensorError
 from ..pickles import Global, Object
 from ..pickles.known_globals import REBUILDS
-from ..pickles.machine import Rebuild
 from ..pickles.python_values import PYTHON_VALUES
+from ..pickles.state import Rebuild
 from .arrays import ARRAY_VALUES
 from .lazy import AnyTensor, Composite, Role, Storage, Tensor, rows_first
 
