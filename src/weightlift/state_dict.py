@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .errors import StateDictError, UnsupportedError, WeightliftError
 from .patterns import matcher
 from .tensors import Composite, Tensor
 from .tensors.lazy import AnyTensor
 from .tree import tensors_in
-from .writers import Written, write_safetensors
-from .writers.safetensors import Progress
+
+if TYPE_CHECKING:
+    from .writers.safetensors import Progress, Written
 
 
 class StateDict(Mapping[str, Any]):
@@ -174,6 +175,8 @@ class StateDict(Mapping[str, Any]):
         for key in self._entries:
             if not isinstance(key, str):
                 raise UnsupportedError(f"key {key!r}", expected="names that are strings")
+        from .writers import write_safetensors
+
         return write_safetensors(path, self._entries, versions=self.versions, progress=progress)
 
     def __repr__(self) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from ..values import dataclass
 
 _Member = tuple[tuple[int, ...], int, str]
 """The numbers in a name, its position, and the name."""

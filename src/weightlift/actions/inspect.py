@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any
 
 from ..checkpoint import Checkpoint
@@ -18,6 +17,7 @@ from ..tensors import Composite, Tensor
 from ..tensors.arrays import Array
 from ..tensors.lazy import AnyTensor
 from ..tree import tensors_in, walk
+from ..values import dataclass
 from .open import errors_name, open_checkpoint
 from .producer import producers
 
@@ -87,7 +87,7 @@ class Inspection:
     other_tensors: tuple[Entry, ...]
     findings: tuple[Finding, ...]
     safety: Safety
-    globals: tuple[str, ...] = field(default=())
+    globals: tuple[str, ...] = ()
 
 
 def inspect(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> Inspection:

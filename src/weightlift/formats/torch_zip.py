@@ -6,7 +6,6 @@ Follows torch/serialization.py `_save` and `_load`. The prefix can be anything; 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 from ..checkpoint import Checkpoint
@@ -19,6 +18,7 @@ from ..pickles import Global, Pickle, read_pickle
 from ..pickles.state import Rebuild
 from ..tensors import Storage, rebuilders
 from ..tensors.rebuild import TypedStorage
+from ..values import replace
 from .base import Format, Opening, Probe
 from .nested import NestedBlobs
 

@@ -104,7 +104,8 @@ class Dict(dict[Any, Any]):
     __slots__ = ("class_name", "state")
 
     def __init__(self, class_name: str, pairs: Any = ()) -> None:
-        super().__init__(pairs)
+        if pairs:
+            super().__init__(pairs)
         self.class_name = class_name
         self.state: Any = NOT_BUILT
 

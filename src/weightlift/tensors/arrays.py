@@ -6,7 +6,6 @@ format description for type strings.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from struct import Struct
 from typing import Any
 
@@ -15,6 +14,7 @@ from ..errors import PickleError, TensorError
 from ..pickles import Blob, Global, Object
 from ..pickles.state import Rebuild
 from ..sources import Memory, Source
+from ..values import replace
 from .lazy import Storage, Tensor, rows_first
 
 _BY_CODE = {

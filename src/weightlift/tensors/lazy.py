@@ -6,13 +6,13 @@ Shapes and strides are in elements, outermost first, as torch gives them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from ..dtypes import DType
 from ..errors import LimitError, TensorError, TruncatedError, UnsupportedError
 from ..limits import DEFAULT_LIMITS
 from ..sources import Source
+from ..values import dataclass, field, replace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -193,7 +193,8 @@ class Tensor:
     def with_role(self, role: Role, *, requires_grad: bool | None = None) -> Tensor:
         """Return the same view as a parameter, buffer or plain tensor."""
         grad = self.requires_grad if requires_grad is None else requires_grad
-        return replace(self, role=role, requires_grad=grad)
+        view = (self.dtype, self.shape, self.stride, self.offset, self.storage)
+        return Tensor(*view, role, grad, self.conj, self.neg, self.class_name, self.extra)
 
     def build(self, state: object) -> None:
         """Take what BUILD hands to a Variable or Parameter of torch before 0.4: its flags."""
