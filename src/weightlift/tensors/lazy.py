@@ -160,7 +160,7 @@ class Tensor:
         if not self.absent and self.numel:
             self.storage.source()
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[bytes | bytearray]:
         """Yield the elements as little-endian bytes, rows first, in pieces of bounded size."""
         from .pack import packed_chunks
 
