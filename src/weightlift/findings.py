@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
+from .typed import Literal
 from .values import dataclass
 
 Severity = Literal["info", "note", "warning", "danger"]

@@ -12,7 +12,6 @@ The rule, in order:
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from .limits import DEFAULT_LIMITS, Limits
 from .modules import is_module, module_state_dict
@@ -23,6 +22,7 @@ from .state_dict import StateDict
 from .tensors import Composite, Tensor
 from .tensors.arrays import Array
 from .tree import tensors_in, walk
+from .typed import Any
 from .values import dataclass
 
 WEIGHTS_NAMES = frozenset(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
 
 from .errors import StateDictError, UnsupportedError, WeightliftError
 from .patterns import matcher
 from .tensors import Composite, Tensor
 from .tensors.lazy import AnyTensor
 from .tree import tensors_in
+from .typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from .writers.safetensors import Progress, Written

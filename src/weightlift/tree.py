@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from .errors import LimitError
 from .limits import DEFAULT_LIMITS, Limits
@@ -12,6 +11,7 @@ from .pickles import Object
 from .pickles.nodes import NOT_BUILT
 from .tensors import Composite, Tensor
 from .tensors.lazy import AnyTensor
+from .typed import Any
 
 Children = list[tuple[Path, Any]]
 

@@ -8,7 +8,8 @@ compiled. `dataclasses.fields`, `asdict`, `replace` and pretty-printers work on 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+
+from .typed import TYPE_CHECKING, Any
 
 __all__ = ["dataclass", "field", "replace"]
 

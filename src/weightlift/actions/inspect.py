@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from typing import Any
 
 from ..checkpoint import Checkpoint
 from ..findings import Finding
@@ -17,6 +16,7 @@ from ..tensors import Composite, Tensor
 from ..tensors.arrays import Array
 from ..tensors.lazy import AnyTensor
 from ..tree import tensors_in, walk
+from ..typed import Any
 from ..values import dataclass
 from .open import errors_name, open_checkpoint
 from .producer import producers

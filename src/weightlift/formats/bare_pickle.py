@@ -7,7 +7,6 @@ come through here as well.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from ..checkpoint import Checkpoint
 from ..errors import MalformedError, PickleError, WeightliftError
@@ -16,6 +15,7 @@ from ..limits import Limits
 from ..pickles import Global, Pickle, read_pickle
 from ..pickles.state import Rebuild
 from ..tensors import rebuilders
+from ..typed import Any
 from .base import Format, Opening, Probe
 from .nested import NestedBlobs
 

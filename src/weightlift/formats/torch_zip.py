@@ -6,8 +6,6 @@ Follows torch/serialization.py `_save` and `_load`. The prefix can be anything; 
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..checkpoint import Checkpoint
 from ..containers import ZipArchive
 from ..dtypes import BY_STORAGE_CLASS
@@ -18,6 +16,7 @@ from ..pickles import Global, Pickle, read_pickle
 from ..pickles.state import Rebuild
 from ..tensors import Storage, rebuilders
 from ..tensors.rebuild import TypedStorage
+from ..typed import Any
 from ..values import replace
 from .base import Format, Opening, Probe
 from .nested import NestedBlobs

@@ -7,11 +7,11 @@ a `Global`; what it would call becomes an `Object`, or a value where the caller'
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from ..errors import LimitError, MalformedError, PickleError
 from ..limits import DEFAULT_LIMITS, Limits
 from ..sources import Source
+from ..typed import Any
 from ..values import dataclass
 from .nodes import Global
 from .opcodes import OPERATIONS

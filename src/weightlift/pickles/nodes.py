@@ -6,9 +6,8 @@ objects these stand for, except for `Global`, which is a name.
 
 from __future__ import annotations
 
-from typing import Any, Final
-
 from ..sources import Source
+from ..typed import Any, Final
 
 
 class Global:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..errors import PickleError
+from ..typed import Any
 from .nodes import Dict, Global, Object
 
 

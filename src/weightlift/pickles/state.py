@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, TypeAlias
 
 from ..errors import LimitError, MalformedError, PickleError, TruncatedError
 from ..limits import Limits
 from ..sources import Source
+from ..typed import Any, TypeAlias
 from .nodes import Blob, Global, Object
 
 Rebuild: TypeAlias = Callable[..., Any]
@@ -62,6 +62,7 @@ class Machine:
         if len(data) < nbytes:
             raise TruncatedError("the pickle ends without STOP", expected="a complete file", remedy="fetch it again")
         self._move_buffer(data, at)
+        self._check_memo()
 
     def _move_buffer(self, data: bytes, at: int) -> None:
         self.op_pos -= at - self.buffer_at
@@ -125,9 +126,8 @@ class Machine:
         self.stack = self.marks.pop()
         return items
 
-    def remember(self, index: int) -> None:
-        """Put the top of the stack into the memo."""
-        self.memo[index] = self.stack[-1]
+    def _check_memo(self) -> None:
+        """Hold the memo against its budget; it grows by less than a buffer's length between two fillings."""
         if len(self.memo) > self.memo_limit:
             raise LimitError(f"a memo of more than {self.memo_limit} entries", remedy="raise Limits.memo")
 

@@ -7,13 +7,13 @@ format description for type strings.
 from __future__ import annotations
 
 from struct import Struct
-from typing import Any
 
 from ..dtypes import DTYPES, DType
 from ..errors import PickleError, TensorError
 from ..pickles import Blob, Global, Object
 from ..pickles.state import Rebuild
 from ..sources import Memory, Source
+from ..typed import Any
 from ..values import replace
 from .lazy import Storage, Tensor, rows_first
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from ..errors import MissingDependencyError, UnsupportedError
+from ..typed import TYPE_CHECKING, Any
 from .lazy import Tensor
 
 if TYPE_CHECKING:

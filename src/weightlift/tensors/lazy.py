@@ -6,12 +6,12 @@ Shapes and strides are in elements, outermost first, as torch gives them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Literal
 
 from ..dtypes import DType
 from ..errors import LimitError, TensorError, TruncatedError, UnsupportedError
 from ..limits import DEFAULT_LIMITS
 from ..sources import Source
+from ..typed import TYPE_CHECKING, Any, Literal
 from ..values import dataclass, field, replace
 
 if TYPE_CHECKING:

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product as indices
-from typing import Literal
 
 from ..errors import UnsupportedError
 from ..limits import MIB
 from ..sources import Source
+from ..typed import Literal
 from .lazy import Tensor, product, rows_first
 
 _CHUNK_BYTES = 8 * MIB  # of output held at once

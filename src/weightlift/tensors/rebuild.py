@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from functools import cache
-from typing import Any
 
 from ..dtypes import DType, dtype_named
 from ..errors import PickleError, TensorError
@@ -16,6 +15,7 @@ from ..pickles import Global, Object
 from ..pickles.known_globals import REBUILDS
 from ..pickles.python_values import PYTHON_VALUES
 from ..pickles.state import Rebuild
+from ..typed import Any
 from ..values import dataclass, replace
 from .arrays import ARRAY_VALUES
 from .lazy import AnyTensor, Composite, Role, Storage, Tensor, rows_first

@@ -6,11 +6,11 @@ Quantised modules put these into their state dict and take them back from it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from ..errors import UnsupportedError, WeightliftError
 from ..pickles import Global
 from ..pickles.script_objects import script_state
+from ..typed import Any
 from .as_torch import _torch, mapping_to_torch
 from .lazy import AnyTensor, Composite, Tensor
 

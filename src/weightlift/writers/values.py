@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from ..dtypes import DTYPES
 from ..errors import MalformedError, UnsupportedError
 from ..pickles import Dict, Global
 from ..pickles.script_objects import script_object, script_state
 from ..tensors import Composite, Tensor
+from ..typed import Any
 
 JSON = Any
 _PLAIN = bool | int | str | None
