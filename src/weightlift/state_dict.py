@@ -159,6 +159,9 @@ class StateDict(Mapping[str, Any]):
         from .tensors.values_as_torch import values_to_torch
 
         made: OrderedDict[str, Any] = OrderedDict(values_to_torch(self._entries))
+        for value in made.values():  # a state dict's tensors are detached, whatever the file says of them
+            if getattr(value, "requires_grad", False):
+                value.requires_grad_(requires_grad=False)
         if self.versions is not None:
             setattr(made, "_metadata", OrderedDict(self.versions))  # noqa: B010 - where load_state_dict looks for it
         return made
