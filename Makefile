@@ -41,8 +41,18 @@ corpus: $(VENV)/.ready  ## Every real checkpoint of tools/checkpoints.toml
 	$(BIN)/python tools/fetch_checkpoints.py $(CORPUS)
 	$(BIN)/python -m pytest tests/test_corpus.py
 
+bench: $(VENV)/.ready  ## The benchmarks of docs/performance.md, in a plain install of their own
+	@test -e .venv-bench/.ready || { $(PYTHON) -m venv .venv-bench && .venv-bench/bin/python -m pip install --quiet \
+		--disable-pip-version-check . && touch .venv-bench/.ready; }
+	$(BIN)/python benchmarks/bench_inspect.py --python .venv-bench/bin/python --torch-python $(BIN)/python
+	$(BIN)/python benchmarks/bench_extract.py --python .venv-bench/bin/python --torch-python $(BIN)/python
+	$(BIN)/python benchmarks/bench_peers.py --torch-python $(BIN)/python
+
 changelog: $(VENV)/.ready  ## Gather the fragments of changelog.d/ into CHANGELOG.md
 	$(BIN)/towncrier build --yes
+
+test-architectures:  ## Whole modules of real libraries against their own state_dict() (downloads several GB)
+	$(PYTHON) tests/architectures/run.py --venv .venv-architectures --record
 
 clean:  ## Remove everything that can be made again
 	rm -rf .venv .venv-demo .venv-architectures .corpus demo/files build dist .mypy_cache .ruff_cache .hypothesis

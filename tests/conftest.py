@@ -6,10 +6,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 import weightlift as wl
 
 from builders import torch_zip
+
+settings.register_profile("weightlift", deadline=None)
+settings.load_profile("weightlift")
 
 
 @pytest.fixture

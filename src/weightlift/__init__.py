@@ -5,7 +5,7 @@ Names are imported when they are first used, so that `import weightlift` costs n
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from .typed import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
 

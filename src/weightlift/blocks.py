@@ -3,27 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+
+from .typed import Any
+from .values import dataclass
 
 _Member = tuple[tuple[int, ...], int, str]
 """The numbers in a name, its position, and the name."""
 
 
-V = TypeVar("V")
-
-
 @dataclass(frozen=True, slots=True)
-class Row(Generic[V]):
+class Row:
     """Names that are alike but for numbers: the template, the value they share, and how many they are."""
 
     template: str
-    value: V
+    value: Any
     count: int
     first: str
 
 
-def compress(names: Iterable[tuple[str, V]]) -> list[Row[V]]:
+def compress(names: Iterable[tuple[str, Any]]) -> list[Row]:
     """Return rows in the order of first appearance; every row stands for exactly the names given.
 
     Names are merged where they have the same segments but for numbers, equal values, and where the
@@ -32,7 +30,7 @@ def compress(names: Iterable[tuple[str, V]]) -> list[Row[V]]:
     >>> [row.template for row in compress((f"h.{i}.w", None) for i in range(12))]
     ['h.{0..11}.w']
     """
-    groups: dict[tuple[tuple[str, ...], tuple[int, ...], V], list[_Member]] = {}
+    groups: dict[tuple[tuple[str, ...], tuple[int, ...], Any], list[_Member]] = {}
     for position, (name, value) in enumerate(names):
         parts = name.split(".")
         spots = tuple(i for i, part in enumerate(parts) if _is_number(part))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
-from typing import Any
 
 from .errors import AmbiguousStateDictError, NoStateDictError
 from .findings import Finding
@@ -15,6 +14,7 @@ from .selection import Candidate, choose, find_candidates
 from .sources import Source
 from .state_dict import StateDict
 from .tree import walk
+from .typed import Any
 
 ModuleReader = Callable[[Object, str], StateDict | None]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
 
 from .tensors import Composite, Tensor
 from .tensors.casting import tolerance as derived_tolerance
 from .tensors.computed import Computed
+from .typed import Any, Literal
+from .values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,9 +6,8 @@ description; storage classes are the typed storages that torch.save still names 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from .errors import TensorError
+from .values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

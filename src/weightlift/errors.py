@@ -26,7 +26,7 @@ fact; each outer layer adds its own place with `at`.
 
 from __future__ import annotations
 
-from typing import Self
+from .typed import Self
 
 
 class WeightliftError(Exception):

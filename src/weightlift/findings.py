@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from .typed import Literal
+from .values import dataclass
 
 Severity = Literal["info", "note", "warning", "danger"]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from .typed import Any
 
 Path = tuple[Any, ...]
 """Keys from the root; a list or tuple index is an `Index`, anything else a dict key or attribute."""

@@ -15,10 +15,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import cache
 
 from .errors import PatternError
+from .values import dataclass
 
 Value = int | str
 Binding = dict[str, Value]

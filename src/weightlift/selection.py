@@ -12,8 +12,6 @@ The rule, in order:
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 from .limits import DEFAULT_LIMITS, Limits
 from .modules import is_module, module_state_dict
@@ -23,7 +21,9 @@ from .pickles.script_objects import script_state
 from .state_dict import StateDict
 from .tensors import Composite, Tensor
 from .tensors.arrays import Array
-from .tree import walk
+from .tree import tensors_in, walk
+from .typed import Any
+from .values import dataclass
 
 WEIGHTS_NAMES = frozenset(
     """
@@ -167,4 +167,5 @@ def _without_parts(candidates: list[Candidate]) -> list[Candidate]:
 
 
 def _views(candidate: Candidate) -> set[object]:
-    return {t.view if isinstance(t, Tensor) else id(t) for t in candidate.state_dict.tensors.values() if t.numel}
+    held = (tensor for value in candidate.state_dict.values() for tensor in tensors_in(value))
+    return {t.view if isinstance(t, Tensor) else id(t) for t in held if t.numel}

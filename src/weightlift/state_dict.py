@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any
 
-from .differences import Difference, differences
-from .dtypes import dtype_named
 from .errors import CollisionError, StateDictError, UnsupportedError, WeightliftError
-from .patterns import pattern
 from .tensors import Composite, Tensor
-from .tensors.casting import cast
 from .tensors.computed import Computed
-from .tensors.from_live import lazy_values, module_values
 from .tensors.lazy import AnyTensor
-from .writers import Written, write_safetensors
-from .writers.safetensors import Progress
+from .tree import tensors_in
+from .typed import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .differences import Difference
+    from .writers.safetensors import Progress, Written
 
 
 class StateDict(Mapping[str, Any]):
@@ -85,9 +83,14 @@ class StateDict(Mapping[str, Any]):
 
     def _distinct(self) -> list[AnyTensor | Computed]:
         seen: dict[object, AnyTensor | Computed] = {}
-        for tensor in self.tensors.values():
+        for tensor in self._held():
             seen.setdefault(_view(tensor) if tensor.numel else id(tensor), tensor)
         return list(seen.values())
+
+    def _held(self) -> Iterator[AnyTensor]:
+        """Every tensor, those inside packed parameters and other values too."""
+        for value in self._entries.values():
+            yield from tensors_in(value)
 
     @property
     def ties(self) -> list[tuple[str, ...]]:
@@ -104,9 +107,10 @@ class StateDict(Mapping[str, Any]):
         Raises:
             TensorError, TruncatedError: the first that does not fit, by its name.
         """
-        for key, tensor in self.tensors.items():
+        for key, value in self._entries.items():
             try:
-                tensor.check()
+                for tensor in tensors_in(value):
+                    tensor.check()
             except WeightliftError as error:
                 error.at(repr(key))
                 raise
@@ -130,6 +134,8 @@ class StateDict(Mapping[str, Any]):
         return self._with({key: value for key, value in self._entries.items() if key not in fitting})
 
     def _fitting(self, patterns: tuple[str, ...]) -> set[str]:
+        from .patterns import pattern
+
         out: set[str] = set()
         for text in patterns:
             wanted = pattern(text)
@@ -145,6 +151,8 @@ class StateDict(Mapping[str, Any]):
         Raises:
             StateDictError: the pattern fits no name. CollisionError: two tensors for one name.
         """
+        from .patterns import pattern
+
         fitting, spelled = self._fitting((source,)), pattern(target)
         wanted = pattern(source)
         pairs = [(spelled.spell(wanted.match(key) or {}) if key in fitting else key, key) for key in self._entries]
@@ -204,6 +212,9 @@ class StateDict(Mapping[str, Any]):
         Raises (when the values are computed):
             OverflowingError: a finite value would become infinite, unless `overflow` allows it.
         """
+        from .dtypes import dtype_named
+        from .tensors.casting import cast
+
         wanted = dtype_named(dtype)
         cast_to = {
             key: cast(value, wanted, overflow=overflow)
@@ -222,6 +233,8 @@ class StateDict(Mapping[str, Any]):
 
     def diff(self, other: Mapping[str, Any], *, tolerance: float | None = 0.0) -> list[Difference]:
         """Return what differs from another state dict, tensor by tensor. Reads those that both have."""
+        from .differences import differences
+
         return differences(self._entries, _as_state_dict(other), tolerance)
 
     def to_numpy(self) -> dict[str, Any]:
@@ -244,12 +257,16 @@ class StateDict(Mapping[str, Any]):
     @classmethod
     def of(cls, values: Mapping[str, Any], *, name: str = "") -> StateDict:
         """Return a state dict of torch tensors, numpy arrays or lazy tensors; nothing is copied."""
+        from .tensors.from_live import lazy_values
+
         metadata = getattr(values, "_metadata", None)
         return cls(lazy_values(values), name=name, versions=metadata)
 
     @classmethod
     def from_module(cls, module: Any) -> StateDict:
         """Return the state dict of a live torch module; nothing is copied."""
+        from .tensors.from_live import lazy_values, module_values
+
         values, metadata = module_values(module)
         return cls(lazy_values(values), name=type(module).__name__, versions=metadata)
 
@@ -260,6 +277,8 @@ class StateDict(Mapping[str, Any]):
         >>> list(wl.StateDict.from_modules(encoder=encoder, decoder=decoder))[:1]
         ['encoder.weight']
         """
+        from .tensors.from_live import lazy_values, module_values
+
         entries: dict[str, Any] = {}
         versions: dict[str, Any] = {}
         for name, module in modules.items():
@@ -286,6 +305,9 @@ class StateDict(Mapping[str, Any]):
         from .tensors.values_as_torch import values_to_torch
 
         made: OrderedDict[str, Any] = OrderedDict(values_to_torch(self._entries))
+        for value in made.values():  # a state dict's tensors are detached, whatever the file says of them
+            if getattr(value, "requires_grad", False):
+                value.requires_grad_(requires_grad=False)
         if self.versions is not None:
             setattr(made, "_metadata", OrderedDict(self.versions))  # noqa: B010 - where load_state_dict looks for it
         return made
@@ -302,6 +324,8 @@ class StateDict(Mapping[str, Any]):
         for key in self._entries:
             if not isinstance(key, str):
                 raise UnsupportedError(f"key {key!r}", expected="names that are strings")
+        from .writers import write_safetensors
+
         return write_safetensors(path, self._entries, versions=self.versions, progress=progress)
 
     def __repr__(self) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from .errors import LimitError
 from .limits import DEFAULT_LIMITS, Limits
 from .paths import Index, Path
 from .pickles import Object
 from .pickles.nodes import NOT_BUILT
+from .tensors import Composite, Tensor
+from .tensors.lazy import AnyTensor
+from .typed import Any
 
 Children = list[tuple[Path, Any]]
 
@@ -69,3 +71,13 @@ def walk(
         yield path, value
         if held and (enter is None or enter(path, value)):
             stack.extend(reversed(children(path, value)))
+
+
+def tensors_in(value: Any) -> Iterator[AnyTensor]:
+    """Yield the tensors in a value: itself, or those that it holds at any depth."""
+    if isinstance(value, Tensor | Composite):
+        yield value
+    elif isinstance(value, dict | list | tuple | Object):
+        for _, inner in walk(value):
+            if isinstance(inner, Tensor | Composite):
+                yield inner

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from weightlift.errors import AmbiguousStateDictError, NoStateDictError
+from weightlift.errors import AmbiguousStateDictError, NoStateDictError, TensorError
 
 from builders import dict_of, integer, named, pickled, storage, tensor, text
 
@@ -133,3 +133,16 @@ def test_missing_key_suggests_the_nearest(opened):
     """A key that is not there suggests the one that was meant."""
     with pytest.raises(KeyError, match=r"did you mean 'fc\.weight'"):
         opened(pickled(weights("fc.weight"))).state_dict()["fc.weigth"]
+
+
+def test_values_inside_packed_parameters_count(opened):
+    """Tensors inside tuples of a state dict count towards its size and are checked."""
+    packed = dict_of(
+        ("fc._packed_params._packed_params", b"(" + tensor() + b"Nt"),
+        ("fc._packed_params.dtype", named("torch", "qint8")),
+    )
+    state_dict = opened(pickled(packed)).state_dict()
+    assert state_dict.nbytes == 16
+    broken = dict_of(("fc._packed_params._packed_params", b"(" + tensor(offset=9) + b"Nt"))
+    with pytest.raises(TensorError, match=r"fc\._packed_params\._packed_params"):
+        opened(pickled(broken)).state_dict().check()

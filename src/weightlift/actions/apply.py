@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 
 from ..errors import WriteError
 from ..limits import DEFAULT_LIMITS, Limits
 from ..mapping.apply import apply_to_file
 from ..mapping.plan import Plan
 from ..mapping.report import Report, report_of
+from ..values import dataclass
 from ..writers import Written
 from ..writers.safetensors import Progress
 from .open import errors_name, open_checkpoint

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from ..checkpoint import Checkpoint
 from ..errors import WriteError
 from ..findings import Finding
 from ..limits import DEFAULT_LIMITS, Limits
 from ..state_dict import StateDict
+from ..values import dataclass
 from ..writers.safetensors import Progress, Written
 from .open import errors_name, open_checkpoint
 

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 from ..checkpoint import Checkpoint
 from ..findings import Finding
@@ -17,7 +15,9 @@ from ..selection import Candidate, choose, is_optimizer_state
 from ..tensors import Composite, Tensor
 from ..tensors.arrays import Array
 from ..tensors.lazy import AnyTensor
-from ..tree import walk
+from ..tree import tensors_in, walk
+from ..typed import Any
+from ..values import dataclass
 from .open import errors_name, open_checkpoint
 from .producer import producers
 
@@ -87,7 +87,7 @@ class Inspection:
     other_tensors: tuple[Entry, ...]
     findings: tuple[Finding, ...]
     safety: Safety
-    globals: tuple[str, ...] = field(default=())
+    globals: tuple[str, ...] = ()
 
 
 def inspect(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> Inspection:
@@ -129,7 +129,7 @@ def _entry(key: str, value: Any, tied_to: str = "") -> Entry:
         dtype = value.dtype.name if value.dtype else value.class_name
         layout = value.layout
         return Entry(key, dtype, value.shape, value.nbytes, value.role, layout, tied_to, value.absent)
-    return Entry(key, "", (), 0, "value", type(value).__name__)
+    return Entry(key, "", (), sum(t.nbytes for t in tensors_in(value)), "value", type(value).__name__)
 
 
 def _summary(candidate: Candidate) -> Summary:
@@ -138,8 +138,8 @@ def _summary(candidate: Candidate) -> Summary:
     tensors = {key: value for key, value in state_dict.items() if isinstance(value, Tensor | Composite)}
     first = {key: keys[0] for keys in ties for key in keys[1:]}
     dtypes: dict[str, tuple[int, int, int]] = {}
-    for key, tensor in tensors.items():
-        if key not in first:
+    for key, value in state_dict.items():
+        for tensor in tensors_in(value) if key not in first else ():
             name = tensor.dtype.name if tensor.dtype else tensor.class_name
             count, numel, nbytes = dtypes.get(name, (0, 0, 0))
             dtypes[name] = (count + 1, numel + tensor.numel, nbytes + tensor.nbytes)

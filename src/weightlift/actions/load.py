@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import replace
-from typing import Any
 
 from ..errors import PlanError, printable
 from ..limits import DEFAULT_LIMITS, Limits
@@ -18,6 +16,8 @@ from ..state_dict import StateDict
 from ..tensors import Tensor
 from ..tensors.computed import Computed
 from ..tensors.torch_modules import ModuleTarget
+from ..typed import Any
+from ..values import replace
 from .open import open_checkpoint
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass, replace
-from typing import Any
 
 from ..limits import DEFAULT_LIMITS, Limits
 from ..mapping.exact import exact_plan
 from ..mapping.plan import Plan
 from ..mapping.report import Report, report_of
+from ..typed import Any
+from ..values import dataclass, replace
 from .open import open_checkpoint
 from .targets import aim_at
 

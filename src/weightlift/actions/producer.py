@@ -6,9 +6,9 @@ The library by fields and classes that only one producer writes, torch's version
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from ..checkpoint import Checkpoint
+from ..typed import Any
 
 Recognise = Callable[[Mapping[Any, Any], set[str], Checkpoint], str]
 

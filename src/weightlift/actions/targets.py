@@ -6,15 +6,15 @@ import os
 import re
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib import import_module
-from typing import Any
 
 from ..dtypes import DType
 from ..errors import SourceError
 from ..limits import DEFAULT_LIMITS, Limits
 from ..tensors import Tensor
 from ..tensors.torch_modules import ModuleTarget, is_module
+from ..typed import Any
+from ..values import dataclass
 from .open import open_checkpoint
 
 _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")

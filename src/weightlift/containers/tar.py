@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from typing import IO, cast
-
 from ..errors import ContainerError, LimitError
 from ..limits import DEFAULT_LIMITS, Limits
 from ..sources import Source
+from ..typed import Any
 
 
 class _Reader:
@@ -34,8 +33,9 @@ def read_tar(source: Source, limits: Limits = DEFAULT_LIMITS) -> dict[str, Sourc
     import tarfile  # costs a dozen imports and only the oldest checkpoints need it
 
     members: dict[str, Source] = {}
+    reader: Any = _Reader(source)
     try:
-        with tarfile.open(fileobj=cast("IO[bytes]", _Reader(source)), mode="r:") as archive:
+        with tarfile.open(fileobj=reader, mode="r:") as archive:
             for info in archive:
                 if len(members) >= limits.members:
                     raise LimitError(f"the tar lists more than {limits.members} members")

@@ -6,12 +6,12 @@ it behind file objects. Follows PKWARE's APPNOTE 6.3.9 (central directory 4.3.12
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from struct import Struct
 
 from ..errors import ContainerError, LimitError, TruncatedError, UnsupportedError
 from ..limits import DEFAULT_LIMITS, Limits
 from ..sources import Inflated, Source
+from ..values import dataclass
 
 _LOCAL = Struct("<4sHHHHHIIIHH")
 _CENTRAL = Struct("<4s6H3I5H2I")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict
-from typing import Any
 
 from ..actions.extract import Extraction
 from ..actions.inspect import Inspection
 from ..errors import WeightliftError
+from ..typed import Any
 
 SCHEMA = 1
 

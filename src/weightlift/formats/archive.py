@@ -6,14 +6,13 @@ dict from member name to what the member holds; members that are no checkpoints 
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..checkpoint import Checkpoint
 from ..containers import read_tar
 from ..errors import LimitError, MalformedError, UnknownFormatError, UnsupportedError, WeightliftError
 from ..findings import Finding
 from ..pickles import Global
 from ..sources import Source
+from ..typed import Any
 from .base import Format, Opening, Probe
 
 _TAR_MAGIC = slice(257, 262)

@@ -7,15 +7,15 @@ come through here as well.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from ..checkpoint import Checkpoint
 from ..errors import MalformedError, PickleError, WeightliftError
 from ..findings import Finding
 from ..limits import Limits
 from ..pickles import Global, Pickle, read_pickle
-from ..pickles.machine import Rebuild
+from ..pickles.state import Rebuild
 from ..tensors import rebuilders
+from ..typed import Any
 from .base import Format, Opening, Probe
 from .nested import NestedBlobs
 

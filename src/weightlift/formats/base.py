@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 
 from ..checkpoint import Checkpoint
@@ -11,6 +10,7 @@ from ..containers import ZipArchive, looks_like_zip
 from ..errors import ContainerError, LimitError
 from ..limits import DEFAULT_LIMITS, Limits
 from ..sources import Source
+from ..values import dataclass
 
 HEAD_NBYTES = 1024
 

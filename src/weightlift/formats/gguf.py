@@ -7,7 +7,6 @@ here. Block-quantised types are told by name, shape and bytes; their values are 
 from __future__ import annotations
 
 from struct import Struct
-from typing import Any
 
 from ..checkpoint import Checkpoint
 from ..dtypes import DTYPES, DType
@@ -18,6 +17,7 @@ from ..pickles import Dict
 from ..sources import Source
 from ..tensors import Composite, Storage, Tensor
 from ..tensors.lazy import contiguous
+from ..typed import Any
 from .base import Format, Opening, Probe
 
 MAGIC = b"GGUF"

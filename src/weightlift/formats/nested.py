@@ -7,12 +7,12 @@ what it names counts for the verdict on the file.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from ..errors import LimitError, PickleError, WeightliftError
 from ..pickles import Blob, Global, Object
 from ..sources import Memory, Source
 from ..tensors.rebuild import TypedStorage
+from ..typed import Any
 from .base import Opening
 
 _LOADER = Global("torch.storage", "_load_from_bytes")

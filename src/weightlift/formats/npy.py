@@ -5,14 +5,13 @@ Follows numpy/lib/format.py (magic, version, header length, a Python literal, th
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..checkpoint import Checkpoint
 from ..errors import ContainerError, LimitError, UnsupportedError
 from ..pickles import Dict
 from ..sources import Source
 from ..tensors import Storage, Tensor
 from ..tensors.arrays import NumpyDType, array_tensor
+from ..typed import Any
 from .base import Format, Opening, Probe
 
 MAGIC = b"\x93NUMPY"

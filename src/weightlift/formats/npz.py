@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..checkpoint import Checkpoint
 from ..errors import UnsupportedError, WeightliftError
 from ..findings import Finding
 from ..pickles import Dict
+from ..typed import Any
 from .base import Format, Opening, Probe
 from .npy import read_array
 

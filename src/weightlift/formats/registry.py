@@ -13,9 +13,9 @@ from .base import Format, Opening, Probe
 # so the frequent ones come first and the general (any archive, any pickle) after the particular.
 FORMATS = (
     "torch_zip",
+    "torch_legacy",
     "torchscript",
     "safetensors",
-    "torch_legacy",
     "torch_export",
     "torchscript_json",
     "npz",

@@ -7,7 +7,6 @@ own `save_model`) recorded in `__metadata__` come back as what they were.
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from ..checkpoint import Checkpoint
 from ..dtypes import BY_SAFETENSORS, DTYPES, DType, dtype_named
@@ -16,6 +15,7 @@ from ..pickles import Dict
 from ..sources import Source
 from ..tensors import Storage, Tensor
 from ..tensors.lazy import contiguous, product
+from ..typed import Any
 from ..writers.layout import OUR_KEY, RESERVED, VERSION
 from ..writers.values import restore
 from .base import Format, Opening, Probe

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-from typing import Any
 
 from ..checkpoint import Checkpoint
 from ..errors import ContainerError, LimitError, MalformedError, SourceError, WeightliftError
@@ -15,6 +14,7 @@ from ..findings import Finding
 from ..pickles import Dict, Global
 from ..sources import LocalFile, Source
 from ..state_dict import StateDict
+from ..typed import Any
 from .base import Format, Opening, Probe
 
 _WHITESPACE = b" \t\r\n\xef\xbb\xbf"

@@ -7,7 +7,6 @@ Since 2.8 the archive has `archive_format`, a raw member per weight and a JSON t
 from __future__ import annotations
 
 import json
-from typing import Any
 
 from ..checkpoint import Checkpoint
 from ..containers import ZipArchive
@@ -17,6 +16,7 @@ from ..findings import Finding
 from ..pickles import Dict, Global
 from ..tensors import Storage, Tensor
 from ..tensors.lazy import AnyTensor
+from ..typed import Any
 from .base import Format, Opening, Probe
 
 # torch/_export/serde/schema.py ScalarType

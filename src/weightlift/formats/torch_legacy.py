@@ -7,8 +7,6 @@ magic number, protocol version, system info, the object, the list of storage key
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..checkpoint import Checkpoint
 from ..errors import ContainerError, MalformedError, PickleError, WeightliftError
 from ..findings import Finding
@@ -17,6 +15,7 @@ from ..pickles import read_pickle
 from ..sources import Memory, Source
 from ..tensors import Storage, rebuilders
 from ..tensors.rebuild import TypedStorage
+from ..typed import Any
 from .base import Format, Opening, Probe
 from .nested import NestedBlobs
 from .torch_zip import same_size, storage_id

@@ -9,7 +9,6 @@ of element count and the elements; each tensor a pickle of (key, storage, class)
 from __future__ import annotations
 
 from struct import Struct
-from typing import Any
 
 from ..checkpoint import Checkpoint
 from ..containers import read_tar
@@ -19,6 +18,7 @@ from ..pickles import Global, read_pickle
 from ..sources import Memory, Source
 from ..tensors import Storage, Tensor, rebuilders
 from ..tensors.rebuild import TENSOR_VALUES, TypedStorage
+from ..typed import Any
 from .archive import is_tar
 from .base import Format, Opening, Probe
 

@@ -6,9 +6,6 @@ Follows torch/serialization.py `_save` and `_load`. The prefix can be anything; 
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 from ..checkpoint import Checkpoint
 from ..containers import ZipArchive
 from ..dtypes import BY_STORAGE_CLASS
@@ -16,9 +13,11 @@ from ..errors import ContainerError, LimitError, PickleError
 from ..findings import Finding
 from ..limits import MIB
 from ..pickles import Global, Pickle, read_pickle
-from ..pickles.machine import Rebuild
+from ..pickles.state import Rebuild
 from ..tensors import Storage, rebuilders
 from ..tensors.rebuild import TypedStorage
+from ..typed import Any
+from ..values import replace
 from .base import Format, Opening, Probe
 from .nested import NestedBlobs
 

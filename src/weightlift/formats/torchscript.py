@@ -8,7 +8,6 @@ Which attributes are parameters and buffers stands in the code's class headers, 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
 from ..checkpoint import Checkpoint
 from ..containers import ZipArchive
@@ -16,9 +15,10 @@ from ..errors import LimitError
 from ..findings import Finding
 from ..limits import Limits
 from ..pickles import Global, Object
-from ..pickles.machine import Rebuild
+from ..pickles.state import Rebuild
 from ..state_dict import StateDict
 from ..tensors import Composite, Tensor
+from ..typed import Any
 from .base import Format, Opening, Probe
 from .torch_zip import StorageLoader, archive_facts, read_torch_pickle
 

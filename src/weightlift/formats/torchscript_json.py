@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 from ..checkpoint import Checkpoint
 from ..containers import ZipArchive
@@ -18,6 +17,7 @@ from ..errors import ContainerError, LimitError, TensorError
 from ..pickles import Dict
 from ..tensors import Composite, Storage, Tensor
 from ..tensors.lazy import AnyTensor
+from ..typed import Any
 from .base import Format, Opening, Probe
 
 _DTYPES = {

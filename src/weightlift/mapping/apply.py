@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import replace
-from typing import Any
 
 from ..errors import PlanError, WeightliftError
 from ..tensors.computed import Lazy
 from ..tensors.torch_modules import ModuleTarget, as_torch_value, optimizers_holding, set_down
+from ..typed import Any
+from ..values import replace
 from ..writers import Written, write_safetensors
 from .report import Report, report_of
 from .resolve import Made, PlanProblems, Problem, Resolution

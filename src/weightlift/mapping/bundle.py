@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from ..errors import PlanError
 from ..tensors.computed import Lazy
+from ..values import dataclass
 
 Place = tuple[int, ...]
 

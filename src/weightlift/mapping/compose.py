@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from ..blocks import compress
+from ..values import replace
 from .ops import PARTING
 from .resolve import Made, PlanProblems, Problem, Resolution
 

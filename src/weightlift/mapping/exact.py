@@ -6,14 +6,14 @@ It never renames: names that do not meet are problems, with the rule lines that 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from difflib import SequenceMatcher
-from typing import Literal
 
 from ..blocks import compress
 from ..errors import PlanError
 from ..patterns import pattern
 from ..tensors.computed import Lazy
+from ..typed import Literal
+from ..values import dataclass
 from .plan import Plan
 from .resolve import Schema
 

@@ -18,11 +18,11 @@ Moving elements about (transposes, cat, slices ...) moves what belongs to them i
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
 
 from ..errors import PlanError
 from ..tensors import Tensor
+from ..typed import Any, Literal
+from ..values import dataclass, replace
 from .ops import OPS, Call
 from .rules import Rule
 

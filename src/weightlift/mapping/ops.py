@@ -7,8 +7,6 @@ and only what cannot be a view is computed, when its values are asked for.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import Any, Literal
 
 from ..dtypes import DTYPES, DType
 from ..errors import PlanError
@@ -16,6 +14,8 @@ from ..tensors import Tensor
 from ..tensors.casting import cast, holds_all
 from ..tensors.computed import Computed, Lazy
 from ..tensors.lazy import product, rows_first
+from ..typed import Any, Literal
+from ..values import dataclass, replace
 from .bundle import Bundle
 
 Exactness = Literal["exact", "approximate", "none"]

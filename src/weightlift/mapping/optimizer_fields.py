@@ -6,8 +6,6 @@ For each field the rules are carried out once more, on a source that has moments
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from typing import Any
 
 from ..dtypes import DType
 from ..errors import PlanError
@@ -15,6 +13,8 @@ from ..tensors import Tensor
 from ..tensors.casting import cast
 from ..tensors.computed import Lazy
 from ..tensors.lazy import Storage, rows_first
+from ..typed import Any
+from ..values import dataclass, field
 from .moments import UNKNOWN, field_named, moved_rule, moving_op, obstacle, role_of
 from .optimizer_names import Names, Saved
 from .resolve import Made, Resolution, Schema, resolve

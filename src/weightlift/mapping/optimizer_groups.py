@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from ..errors import PlanError
 from ..tensors import Tensor
 from ..tensors.values_as_torch import values_to_torch
+from ..typed import Any
 from .optimizer_names import Saved
 
 _HOW = ("foreach", "fused", "capturable", "differentiable")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
 
 from ..checkpoint import Checkpoint
 from ..errors import PlanError
@@ -14,6 +12,8 @@ from ..selection import is_optimizer_state
 from ..tensors import Tensor
 from ..tensors.computed import Lazy
 from ..tree import walk
+from ..typed import Any, Literal
+from ..values import dataclass
 from .moments import role_of
 
 Way = Literal["param_names", "names", "order"]

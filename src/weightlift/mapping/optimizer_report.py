@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import Literal
 
+from ..typed import Literal
 from .optimizer_names import Way
 
 Became = Literal["followed", "fresh", "skipped"]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
 
 from ..checkpoint import Checkpoint
 from ..errors import PlanError, WeightliftError
@@ -12,6 +10,8 @@ from ..tensors.computed import Lazy
 from ..tensors.torch_modules import ModuleTarget
 from ..tensors.torch_optimizers import fresh_state, is_optimizer, kind_of, load_optimizer, placed
 from ..tensors.values_as_torch import values_to_torch
+from ..typed import Any, Literal
+from ..values import dataclass
 from .moments import known_kinds, missing_fields
 from .optimizer_fields import Fields, Followed, listed
 from .optimizer_groups import group_options

@@ -6,12 +6,12 @@ import os
 import re
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from ..errors import PlanError
 from ..tensors.from_live import lazy_values
 from ..tensors.torch_modules import ModuleTarget
+from ..typed import TYPE_CHECKING, Any
+from ..values import dataclass
 from .report import Report, report_of
 from .resolve import Problem, Resolution, Schema, resolve
 from .rules import Rule, parse_rule

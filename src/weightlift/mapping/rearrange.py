@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from ..errors import PlanError
 from ..tensors.computed import Lazy
 from ..tensors.lazy import product
+from ..typed import Any
 from .ops import permuted, reshaped
 
 Side = list[list[str]]

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from html import escape
-from typing import Literal
 
 from ..tensors.computed import Lazy
+from ..typed import Literal
+from ..values import dataclass
 from .resolve import Made, Resolution, Schema
 
 _NUMBER = re.compile(r"(?<![^.\s])\d+(?![^.,])")

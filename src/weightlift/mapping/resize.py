@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from math import isqrt
-from typing import Any
 
 from ..errors import PlanError
 from ..tensors.computed import Computed, Lazy
+from ..typed import Any
 
 
 def resized(item: Lazy, options: Mapping[str, Any]) -> Lazy:

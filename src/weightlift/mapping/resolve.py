@@ -6,7 +6,6 @@ One simultaneous pass: rules do not chain and their order does not matter. Nothi
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 
 from ..dtypes import DType
@@ -14,6 +13,7 @@ from ..errors import PlanError, WeightliftError, printable
 from ..patterns import Binding, Pattern, Value
 from ..tensors.casting import cast, holds_all
 from ..tensors.computed import Lazy
+from ..values import dataclass, field, replace
 from .axes import TARGET, TERM, Axes
 from .bundle import Bundle, Place
 from .ops import OPS, PARTING, Call

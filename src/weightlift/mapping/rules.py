@@ -14,11 +14,11 @@ from __future__ import annotations
 import ast
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
 
 from ..errors import PatternError, PlanError
 from ..patterns import Pattern, pattern
+from ..typed import Any, Literal
+from ..values import dataclass
 from .ops import OPS, Call
 
 Kind = Literal["map", "tie", "drop", "init"]

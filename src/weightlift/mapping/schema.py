@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
 
 from ..errors import PlanError
 from ..tensors.from_live import lazy_values
 from ..tensors.torch_modules import ModuleTarget, is_module
+from ..typed import Any
 from .resolve import Schema
 
 Ties = Sequence[tuple[str, ...]]

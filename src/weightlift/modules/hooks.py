@@ -6,11 +6,11 @@ Any other hook is code that only the file's author knows; it becomes a note.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
 
 from ..pickles import Global, Object
 from ..pickles.script_objects import script_state
+from ..typed import Any
+from ..values import dataclass
 
 
 @dataclass(frozen=True, slots=True)

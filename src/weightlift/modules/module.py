@@ -6,13 +6,12 @@ order of registration, names joined by dots. What only the class's code could te
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..errors import LimitError, TensorError
 from ..limits import DEFAULT_LIMITS, Limits
 from ..pickles import Blob, Global, Object
 from ..state_dict import StateDict
 from ..tensors import Composite, Tensor
+from ..typed import Any
 from .hooks import KNOWN_HOOKS, Call, hook_name
 from .special import Special, special_of
 

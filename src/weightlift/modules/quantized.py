@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from struct import pack
-from typing import Any
 
 from ..dtypes import DTYPES
 from ..errors import TensorError
@@ -18,6 +17,7 @@ from ..pickles.script_objects import script_state
 from ..sources import Memory
 from ..tensors import Composite, Storage, Tensor
 from ..tensors.lazy import contiguous
+from ..typed import Any
 
 Entries = list[tuple[str, Any]]
 

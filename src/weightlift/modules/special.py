@@ -8,10 +8,10 @@ these is told by what it holds, where that can tell.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from ..pickles import Object
+from ..typed import Any
+from ..values import dataclass
 from . import quantized
 
 Entries = list[tuple[str, Any]]

@@ -7,9 +7,8 @@ Everything that is in neither half is unknown: data here, imported and called by
 
 from __future__ import annotations
 
-from typing import Literal
-
 from ..dtypes import BY_STORAGE_CLASS, DTYPES
+from ..typed import Literal
 from .nodes import Global
 
 Verdict = Literal["clean", "unknown", "dangerous"]

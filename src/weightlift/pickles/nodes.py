@@ -6,9 +6,8 @@ objects these stand for, except for `Global`, which is a name.
 
 from __future__ import annotations
 
-from typing import Any, Final
-
 from ..sources import Source
+from ..typed import Any, Final
 
 
 class Global:
@@ -104,7 +103,8 @@ class Dict(dict[Any, Any]):
     __slots__ = ("class_name", "state")
 
     def __init__(self, class_name: str, pairs: Any = ()) -> None:
-        super().__init__(pairs)
+        if pairs:
+            super().__init__(pairs)
         self.class_name = class_name
         self.state: Any = NOT_BUILT
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from ..errors import PickleError
+from ..typed import Any
 from .nodes import Dict, Global, Object
 
 
 def _ordered_dict(*args: Any) -> Dict:
-    return _dict_of("collections.OrderedDict", *args)
+    # a module holds a dozen empty ones for each of its submodules
+    return _dict_of("collections.OrderedDict", *args) if args else Dict("collections.OrderedDict")
 
 
 def _dict_of(class_name: str, pairs: Any = (), /) -> Dict:

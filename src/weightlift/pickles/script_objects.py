@@ -6,8 +6,7 @@ the class's name), see torch/_classes.py and torch/csrc/jit/python/script_init.c
 
 from __future__ import annotations
 
-from typing import Any
-
+from ..typed import Any
 from .nodes import Global, Object
 
 SCRIPT_OBJECT = Global("torch", "ScriptObject")

@@ -6,15 +6,15 @@ format description for type strings.
 
 from __future__ import annotations
 
-from dataclasses import replace
 from struct import Struct
-from typing import Any
 
 from ..dtypes import DTYPES, DType
 from ..errors import PickleError, TensorError
 from ..pickles import Blob, Global, Object
-from ..pickles.machine import Rebuild
+from ..pickles.state import Rebuild
 from ..sources import Memory, Source
+from ..typed import Any
+from ..values import replace
 from .lazy import Storage, Tensor, rows_first
 
 _BY_CODE = {

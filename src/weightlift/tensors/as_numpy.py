@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from ..dtypes import DType
 from ..errors import MissingDependencyError, UnsupportedError
+from ..typed import TYPE_CHECKING, Any
 from .lazy import Tensor
 
 if TYPE_CHECKING:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
 
 from ..errors import MissingDependencyError, TensorError, UnsupportedError
+from ..typed import TYPE_CHECKING, Any
 from .lazy import AnyTensor, Composite, Storage, Tensor
 from .pack import packed_chunks
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
 
 from ..dtypes import DTYPES, DType
 from ..errors import OverflowingError, UnsupportedError
+from ..typed import TYPE_CHECKING, Any
 from .computed import Computed, Lazy
 
 if TYPE_CHECKING:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from ..dtypes import DType
+from ..typed import TYPE_CHECKING, Any
+from ..values import dataclass
 from .lazy import Tensor, product
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ class Computed:
         for part in self.inputs:
             part.check()
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[bytes | bytearray]:
         """Yield the elements as little-endian bytes, rows first."""
         if self.streams:
             for part in self.inputs:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from ..dtypes import DTYPES, dtype_named
 from ..errors import UnsupportedError
 from ..sources import Source
+from ..typed import Any
 from .computed import Computed
 from .lazy import Composite, Role, Storage, Tensor, contiguous
 

@@ -6,13 +6,13 @@ Shapes and strides are in elements, outermost first, as torch gives them.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, Literal
 
 from ..dtypes import DType
 from ..errors import LimitError, TensorError, TruncatedError, UnsupportedError
 from ..limits import DEFAULT_LIMITS
 from ..sources import Source
+from ..typed import TYPE_CHECKING, Any, Literal
+from ..values import dataclass, field, replace
 
 if TYPE_CHECKING:
     import numpy as np
@@ -30,7 +30,7 @@ class Storage:
 
     __slots__ = ("absent", "data", "device", "key", "little_endian", "nbytes")
 
-    def __init__(  # noqa: PLR0913 - what a file says of a storage
+    def __init__(
         self,
         key: str,
         nbytes: int,
@@ -160,7 +160,7 @@ class Tensor:
         if not self.absent and self.numel:
             self.storage.source()
 
-    def chunks(self) -> Iterator[bytes]:
+    def chunks(self) -> Iterator[bytes | bytearray]:
         """Yield the elements as little-endian bytes, rows first, in pieces of bounded size."""
         from .pack import packed_chunks
 
@@ -193,7 +193,8 @@ class Tensor:
     def with_role(self, role: Role, *, requires_grad: bool | None = None) -> Tensor:
         """Return the same view as a parameter, buffer or plain tensor."""
         grad = self.requires_grad if requires_grad is None else requires_grad
-        return replace(self, role=role, requires_grad=grad)
+        view = (self.dtype, self.shape, self.stride, self.offset, self.storage)
+        return Tensor(*view, role, grad, self.conj, self.neg, self.class_name, self.extra)
 
     def build(self, state: object) -> None:
         """Take what BUILD hands to a Variable or Parameter of torch before 0.4: its flags."""

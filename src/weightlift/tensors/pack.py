@@ -8,11 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import product as indices
-from typing import Literal
 
 from ..errors import UnsupportedError
 from ..limits import MIB
 from ..sources import Source
+from ..typed import Literal
 from .lazy import Tensor, product, rows_first
 
 _CHUNK_BYTES = 8 * MIB  # of output held at once
@@ -22,7 +22,7 @@ _UNIT: dict[int, Literal["B", "H", "I", "Q"]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _FLIP_SIGN = bytes(byte ^ 0x80 for byte in range(256))
 
 
-def packed_chunks(tensor: Tensor) -> Iterator[bytes]:
+def packed_chunks(tensor: Tensor) -> Iterator[bytes | bytearray]:
     """Yield the tensor's elements, rows first, little-endian, with conj and neg bits carried out."""
     tensor.check()
     if tensor.numel == 0:
@@ -49,12 +49,12 @@ def is_verbatim(tensor: Tensor) -> bool:
     return plain and tensor.is_contiguous and tensor.offset * tensor.dtype.bits % 8 == 0
 
 
-def _runs(source: Source, start: int, end: int) -> Iterator[bytes]:
+def _runs(source: Source, start: int, end: int) -> Iterator[bytes | bytearray]:
     for at in range(start, end, _READ_BYTES):
         yield source.read_at(at, min(_READ_BYTES, end - at))
 
 
-def _resolved(tensor: Tensor, chunk: bytes) -> bytes:
+def _resolved(tensor: Tensor, chunk: bytes | bytearray) -> bytes:
     """Return the chunk little-endian and with its conj and neg bits carried out on the values."""
     data = bytearray(chunk)
     is_complex = tensor.dtype.is_complex
@@ -73,7 +73,7 @@ def _resolved(tensor: Tensor, chunk: bytes) -> bytes:
     return bytes(data)
 
 
-def _strided(tensor: Tensor, source: Source) -> Iterator[bytes]:
+def _strided(tensor: Tensor, source: Source) -> Iterator[bytes | bytearray]:
     """Yield packed chunks of a view that is not one run."""
     unit = min(tensor.dtype.itemsize, 8)
     factor = tensor.dtype.itemsize // unit  # a complex128 element is two units of 8 bytes
@@ -86,7 +86,7 @@ def _strided(tensor: Tensor, source: Source) -> Iterator[bytes]:
     for block, offset in _blocks(shape, steps, tensor.offset * factor, _CHUNK_BYTES // unit):
         out = bytearray(product(block) * unit)
         _gather(source, unit, memoryview(out).cast(_UNIT[unit]), 0, rows_first(block), offset, tuple(steps), block)
-        yield bytes(out)
+        yield out
 
 
 def _merged(shape: list[int], steps: list[int]) -> tuple[list[int], list[int]]:

@@ -7,16 +7,16 @@ older versions are shorter at the end.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from functools import cache
-from typing import Any
 
 from ..dtypes import DType, dtype_named
 from ..errors import PickleError, TensorError
 from ..pickles import Global, Object
 from ..pickles.known_globals import REBUILDS
-from ..pickles.machine import Rebuild
 from ..pickles.python_values import PYTHON_VALUES
+from ..pickles.state import Rebuild
+from ..typed import Any
+from ..values import dataclass, replace
 from .arrays import ARRAY_VALUES
 from .lazy import AnyTensor, Composite, Role, Storage, Tensor, rows_first
 

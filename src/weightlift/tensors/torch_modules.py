@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
 
 from ..dtypes import DType, dtype_named
 from ..errors import PlanError, UnsupportedError, WeightliftError
+from ..typed import Any
+from ..values import dataclass
 from .as_torch import to_torch
 from .computed import Lazy
 from .lazy import Tensor

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any
 
 from ..errors import PlanError
+from ..typed import Any
 from .computed import Lazy
 from .torch_modules import as_torch_value
 

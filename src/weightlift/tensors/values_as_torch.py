@@ -6,11 +6,11 @@ Quantised modules put these into their state dict and take them back from it.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from ..errors import UnsupportedError, WeightliftError
 from ..pickles import Global
 from ..pickles.script_objects import script_state
+from ..typed import Any
 from .as_torch import _torch, mapping_to_torch
 from .computed import Computed
 from .lazy import AnyTensor, Composite, Tensor
@@ -31,8 +31,11 @@ def values_to_torch(values: Mapping[str, Any]) -> dict[str, Any]:
         UnsupportedError: a value that torch cannot be handed, by its name.
     """
     flat: dict[str, AnyTensor] = {}
-    for value in values.values():
-        _collect(value, flat)
+    for key, value in values.items():
+        try:
+            _collect(value, flat)
+        except RecursionError:
+            raise UnsupportedError("a value that holds itself", where=repr(key)) from None
     made = mapping_to_torch(flat)
     computed: dict[object, Any] = {}
     out = {}

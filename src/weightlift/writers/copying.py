@@ -22,7 +22,7 @@ def append_range(fd: int, source: Source, offset: int, nbytes: int) -> None:
         write_all(fd, source.read_at(at, min(_STEP, offset + nbytes - at)))
 
 
-def append_chunks(fd: int, chunks: Iterable[bytes]) -> int:
+def append_chunks(fd: int, chunks: Iterable[bytes | bytearray]) -> int:
     """Append chunks; return how many bytes they were."""
     written = 0
     for chunk in chunks:
@@ -31,7 +31,7 @@ def append_chunks(fd: int, chunks: Iterable[bytes]) -> int:
     return written
 
 
-def write_all(fd: int, data: bytes) -> None:
+def write_all(fd: int, data: bytes | bytearray) -> None:
     """Write every byte, however few the system takes at a time."""
     view = memoryview(data)
     while view:

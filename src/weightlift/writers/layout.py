@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
 
 from ..dtypes import DTYPES, DType
 from ..errors import LimitError, TensorError, UnsupportedError, WeightliftError
 from ..limits import DEFAULT_LIMITS
 from ..tensors import Tensor
 from ..tensors.computed import Computed, Lazy
+from ..typed import Any
+from ..values import dataclass, field
 from .values import describe
 
 OUR_KEY = "weightlift"

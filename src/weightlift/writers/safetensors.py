@@ -7,12 +7,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any
 
 from ..errors import MalformedError, WeightliftError
 from ..tensors.computed import Computed, Lazy
 from ..tensors.pack import is_verbatim, packed_chunks
+from ..typed import Any
+from ..values import dataclass
 from .atomic import atomic_file
 from .copying import append_chunks, append_range, write_all
 from .layout import plan_layout

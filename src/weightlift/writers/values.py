@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Callable, Mapping
-from typing import Any
 
 from ..dtypes import DTYPES
 from ..errors import MalformedError, UnsupportedError
@@ -16,9 +15,11 @@ from ..pickles import Dict, Global
 from ..pickles.script_objects import script_object, script_state
 from ..tensors import Composite, Tensor
 from ..tensors.computed import Computed, Lazy
+from ..typed import Any
 
 JSON = Any
 _PLAIN = bool | int | str | None
+_DEEPEST = 50  # torch nests four deep; a list that holds itself would never end
 
 
 def describe(key: str, value: Any, tensors: dict[str, Lazy]) -> JSON:
@@ -27,6 +28,13 @@ def describe(key: str, value: Any, tensors: dict[str, Lazy]) -> JSON:
     Raises:
         UnsupportedError: a value that is neither tensors nor plain data.
     """
+    return _describe(key, value, tensors, 0)
+
+
+def _describe(key: str, value: Any, tensors: dict[str, Lazy], depth: int) -> JSON:
+    depth += 1
+    if depth > _DEEPEST:
+        raise UnsupportedError(f"{key:.80} is nested deeper than {_DEEPEST}", remedy="leave it out with --drop")
     if isinstance(value, Tensor | Computed):
         if key in tensors and tensors[key] is not value:
             raise UnsupportedError(f"two tensors would be called {key!r}", remedy="rename one of them")
@@ -38,9 +46,11 @@ def describe(key: str, value: Any, tensors: dict[str, Lazy]) -> JSON:
             "dtype": value.dtype.name if value.dtype else None,
             "shape": list(value.shape),
             "class": value.class_name,
-            "parts": {name: describe(f"{key}.{name}", part, tensors)["tensor"] for name, part in value.parts.items()},
+            "parts": {
+                name: _describe(f"{key}.{name}", part, tensors, depth)["tensor"] for name, part in value.parts.items()
+            },
             "attributes": {
-                name: describe(f"{key}.{name}", item, tensors)
+                name: _describe(f"{key}.{name}", item, tensors, depth)
                 for name, item in value.attributes.items()
                 if is_describable(item)
             },
@@ -55,12 +65,15 @@ def describe(key: str, value: Any, tensors: dict[str, Lazy]) -> JSON:
         return {"bytes": base64.b64encode(bytes(value)).decode("ascii")}
     if isinstance(value, tuple | list):
         kind = "tuple" if isinstance(value, tuple) else "list"
-        return {kind: [describe(f"{key}.{i}", item, tensors) for i, item in enumerate(value)]}
+        return {kind: [_describe(f"{key}.{i}", item, tensors, depth) for i, item in enumerate(value)]}
     if isinstance(value, dict):
-        pairs = [[describe(f"{key}.key", k, {}), describe(f"{key}.{k}", item, tensors)] for k, item in value.items()]
+        pairs = [
+            [_describe(f"{key}.key", k, {}, depth), _describe(f"{key}.{k}", item, tensors, depth)]
+            for k, item in value.items()
+        ]
         return {"dict": pairs}
     if (script := script_state(value)) is not None:
-        return {"script_object": script[0], "state": describe(f"{key}.state", script[1], tensors)}
+        return {"script_object": script[0], "state": _describe(f"{key}.state", script[1], tensors, depth)}
     raise UnsupportedError(
         f"{key!r} is {value!r:.80}, which is neither a tensor nor plain data", remedy="leave it out with --drop"
     )

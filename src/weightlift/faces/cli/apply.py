@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 from dataclasses import asdict
 
 from ...actions.apply import apply_plan
 from ...errors import printable
+from ...typed import TYPE_CHECKING
 from ..text import human_bytes
 from .progress import progress_line
 
+if TYPE_CHECKING:
+    import argparse
+
+PLAIN = ("source", "plan", "out")
 SUMMARY = "Carry a plan out from a checkpoint into a safetensors file."
 
 

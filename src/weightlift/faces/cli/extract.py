@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 
 from ...actions.extract import Extraction, extract
 from ...errors import printable
+from ...typed import TYPE_CHECKING
 from ..text import human_bytes
 from .progress import progress_line
 
+if TYPE_CHECKING:
+    import argparse
+
+PLAIN = ("path", "out")
 SUMMARY = "Write only the state dict of a checkpoint to a safetensors file."
 
 
@@ -18,10 +22,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", metavar="FILE", help="any checkpoint")
     parser.add_argument("out", metavar="OUT", help="the safetensors file to write")
     parser.add_argument("--name", help="which state dict, where the checkpoint holds several (see inspect)")
-    parser.add_argument(
-        "--select", action="append", default=[], metavar="PATTERN", help="only these keys: 'encoder.**'"
-    )
-    parser.add_argument("--drop", action="append", default=[], metavar="PATTERN", help="all keys but these: '*.bias'")
+    parser.add_argument("--select", action="append", metavar="PATTERN", help="only these keys: 'encoder.**'")
+    parser.add_argument("--drop", action="append", metavar="PATTERN", help="all keys but these: '*.bias'")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -31,8 +33,8 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.path,
             arguments.out,
             name=arguments.name,
-            select=arguments.select,
-            drop=arguments.drop,
+            select=arguments.select or (),
+            drop=arguments.drop or (),
             progress=progress,
         )
     if arguments.json:

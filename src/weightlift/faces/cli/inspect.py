@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 
 from ...actions.inspect import inspect
+from ...typed import TYPE_CHECKING
 from ..text import render_inspection
 
+if TYPE_CHECKING:
+    import argparse
+
+PLAIN = ("path",)
 SUMMARY = "Say what is inside a checkpoint. No code of the file runs."
 
 
@@ -26,7 +30,7 @@ def run(arguments: argparse.Namespace) -> int:
 
         print(inspection_json(found))
     else:
-        print(render_inspection(found, width=_width(), every_tensor=arguments.all))
+        print(render_inspection(found, width=_width(), every_tensor=bool(arguments.all)))
     return 0
 
 

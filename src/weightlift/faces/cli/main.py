@@ -2,21 +2,36 @@
 
 from __future__ import annotations
 
-import argparse
 import gc
 import os
 import sys
 from collections.abc import Sequence
-from functools import partial
 from importlib import import_module
 
 from ... import __version__
 from ...errors import WeightliftError
+from ...typed import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import argparse
 
 VERBS = ("inspect", "extract", "plan", "apply")
-"""One module here for each: `add_arguments(parser)` and `run(arguments) -> exit code`."""
+"""One module here for each: PLAIN, `add_arguments(parser)` and `run(arguments) -> exit code`.
+
+PLAIN are the names of the verb's positional arguments; a call with these and nothing else needs no parser.
+"""
 
 ERROR = 2
+
+
+class PlainArguments:
+    """Positional arguments alone; every option that is asked for is None."""
+
+    def __init__(self, values: dict[str, Any]) -> None:
+        self.__dict__.update(values)
+
+    def __getattr__(self, name: str) -> None:
+        return None
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -24,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if argv is None:
         gc.disable()  # one command is over before a collection finds anything
     words = list(sys.argv[1:] if argv is None else argv)
-    arguments = _parser(words).parse_args(words)
+    arguments: Any = _plain(words) or _parser(words).parse_args(words)
     try:
         code: int = arguments.run(arguments)
         sys.stdout.flush()
@@ -42,8 +57,22 @@ def main(argv: Sequence[str] | None = None) -> int:
     return code
 
 
+def _plain(words: list[str]) -> PlainArguments | None:
+    """Return the arguments of a call without options. Half of a short command's start would go into argparse."""
+    verb, values = (words[0] if words else ""), words[1:]
+    if verb not in VERBS or any(word.startswith("-") or not word for word in values):
+        return None
+    module = import_module(f".{verb}", __package__)
+    if len(values) != len(module.PLAIN):
+        return None
+    return PlainArguments({**dict(zip(module.PLAIN, values, strict=True)), "run": module.run})
+
+
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """Build the parser; only the verb that is asked for is imported."""
+    import argparse
+    from functools import partial
+
     page = partial(argparse.HelpFormatter, width=_columns())
     parser = argparse.ArgumentParser(
         prog="weightlift",

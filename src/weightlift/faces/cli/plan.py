@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 
 from ...actions.plan import Checked, check_plan, inverted_plan
 from ...errors import printable
 from ...mapping.report import Line
+from ...typed import TYPE_CHECKING
 from ..text import human_bytes
 
+if TYPE_CHECKING:
+    import argparse
+
+PLAIN = ("source", "target")
 SUMMARY = "Hold a plan against a source and a target, from headers alone, and say what it does to every tensor."
 
 

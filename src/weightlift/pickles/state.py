@@ -1,0 +1,205 @@
+"""The pickle machine's stack, memo and marks, and its window on the bytes. Nothing is imported or called."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from ..errors import LimitError, MalformedError, PickleError, TruncatedError
+from ..limits import Limits
+from ..sources import Source
+from ..typed import Any, TypeAlias
+from .nodes import Blob, Global, Object
+
+Rebuild: TypeAlias = Callable[..., Any]
+"""Turns the arguments of a known call into a value; may raise any `MalformedError`."""
+
+_CHUNK = 1 << 16
+_LONG_BYTES = 1 << 16  # from here on bytes stay in the file
+
+
+class Machine:
+    """Stack, memo and marks of one pickle, and a window on its bytes."""
+
+    def __init__(
+        self, source: Source, at: int, rebuild: Mapping[Global, Rebuild], persistent: Rebuild | None, limits: Limits
+    ) -> None:
+        self.source = source
+        self.rebuild = rebuild
+        self.persistent = persistent
+        self.limits = limits
+        self.memo_limit = limits.memo
+        self.stack: list[Any] = []
+        self.marks: list[list[Any]] = []
+        self.memo: dict[int, Any] = {}
+        self.globals: dict[Global, int] = {}
+        self.known: dict[tuple[str, str], Global] = {}
+        self.stand_ins: dict[int, Rebuild] = {}  # by id of a global in `known`: quicker than by its name
+        self.count = 0
+        self.protocol = 0
+        self.text_left = limits.text_bytes
+        self.buffer = b""
+        self.buffer_at = at  # where in the source the buffer begins
+        self.pos = 0  # in the buffer
+        self.op_pos = 0  # the current opcode's, negative once the buffer has moved on
+        self.code = 0
+
+    @property
+    def at(self) -> int:
+        """Offset of the next byte in the source."""
+        return self.buffer_at + self.pos
+
+    @property
+    def op_at(self) -> int:
+        """Offset of the current opcode in the source."""
+        return self.buffer_at + self.op_pos
+
+    # ---- bytes ----
+
+    def fill(self, nbytes: int) -> None:
+        """Make at least `nbytes` bytes available at the position."""
+        at = self.at
+        data = self.source.read_up_to(at, max(nbytes, _CHUNK))
+        if len(data) < nbytes:
+            raise TruncatedError("the pickle ends without STOP", expected="a complete file", remedy="fetch it again")
+        self._move_buffer(data, at)
+        self._check_memo()
+
+    def _move_buffer(self, data: bytes, at: int) -> None:
+        self.op_pos -= at - self.buffer_at
+        self.buffer, self.buffer_at, self.pos = data, at, 0
+
+    def take(self, nbytes: int) -> bytes:
+        """Return the next `nbytes` bytes; callers check long ones against the limits first."""
+        pos = self.pos
+        data = self.buffer[pos : pos + nbytes]
+        if len(data) < nbytes:
+            self.fill(nbytes)
+            pos, data = 0, self.buffer[:nbytes]
+        self.pos = pos + nbytes
+        return data
+
+    def take_text(self, nbytes: int) -> bytes:
+        """Like `take`, charged against the budget for text."""
+        if nbytes > self.source.size - self.at:
+            raise TruncatedError(f"a string of {nbytes} bytes reaches past the end", expected="a complete file")
+        self.text_left -= nbytes
+        if self.text_left < 0:
+            raise LimitError(f"strings of more than {self.limits.text_bytes} bytes", remedy="raise Limits.text_bytes")
+        return self.take(nbytes)
+
+    def take_bytes(self, nbytes: int) -> bytes | Blob:
+        """Return bytes, or where they lie when they are many."""
+        if nbytes < _LONG_BYTES:
+            return self.take_text(nbytes)
+        at = self.at
+        blob = Blob(self.source.window(at, nbytes))
+        self._move_buffer(b"", at + nbytes)
+        return blob
+
+    def take_line(self, longest: int) -> bytes:
+        """Return the bytes up to a newline, which is skipped."""
+        end = self.buffer.find(b"\n", self.pos)
+        step = _CHUNK
+        while end < 0:
+            have = len(self.buffer) - self.pos
+            if have > longest:
+                raise LimitError(f"a line of more than {longest} bytes")
+            if self.at + have >= self.source.size:
+                raise TruncatedError("a line without its end", expected="a complete file")
+            step *= 2
+            self.fill(min(have + step, self.source.size - self.at))
+            end = self.buffer.find(b"\n", self.pos + have)
+        if end - self.pos > longest:
+            raise LimitError(f"a line of more than {longest} bytes")
+        line = self.buffer[self.pos : end]
+        self.pos = end + 1
+        self.text_left -= len(line)
+        if self.text_left < 0:
+            raise LimitError(f"strings of more than {self.limits.text_bytes} bytes", remedy="raise Limits.text_bytes")
+        return line
+
+    # ---- stack ----
+
+    def pop_mark(self) -> list[Any]:
+        """Close the innermost mark and return what was pushed since."""
+        items = self.stack
+        self.stack = self.marks.pop()
+        return items
+
+    def _check_memo(self) -> None:
+        """Hold the memo against its budget; it grows by less than a buffer's length between two fillings."""
+        if len(self.memo) > self.memo_limit:
+            raise LimitError(f"a memo of more than {self.memo_limit} entries", remedy="raise Limits.memo")
+
+    def push_global(self, module: str, name: str) -> None:
+        """Push a name; the same one for the same, listed with its first offset."""
+        named = self.known.get((module, name))
+        if named is None:
+            named = self.known[module, name] = Global(module, name)
+            self.globals[named] = self.op_at
+            if named in self.rebuild:
+                self.stand_ins[id(named)] = self.rebuild[named]
+        self.stack.append(named)
+
+    def call(self, fn: Any, args: Any) -> None:
+        """Push what calling `fn` would give: a value where the table knows it, else an inert object."""
+        if not isinstance(args, tuple):
+            raise PickleError(f"the arguments of a call are of type {type(args).__name__}", expected="a tuple")
+        rebuild = self.stand_ins.get(id(fn))
+        if rebuild is None:
+            self.stack.append(Object(fn, args, is_call=True, offset=self.op_at))
+            return
+        try:
+            self.stack.append(rebuild(*args))
+        except TypeError as error:
+            raise PickleError(f"{fn} cannot take the arguments it is given ({error})") from None
+        except MalformedError as error:
+            error.at(str(fn))
+            raise
+
+    def instantiate(self, cls: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        """Push a new instance of `cls`; classes in the table are rebuilt like calls."""
+        if not isinstance(args, tuple):
+            raise PickleError(f"the arguments of a class are of type {type(args).__name__}", expected="a tuple")
+        if not kwargs and id(cls) in self.stand_ins:
+            self.call(cls, args)
+            return
+        made = Object(cls, args, is_call=False, offset=self.op_at)
+        made.kwargs = kwargs
+        self.stack.append(made)
+
+    def set_items(self, target: Any, flat: list[Any]) -> None:
+        """Set keys and values, one after the other in `flat`, on a dict or an inert object."""
+        if len(flat) % 2:
+            raise PickleError("a key without a value")
+        if isinstance(target, Object):
+            target = target.pairs
+        elif not isinstance(target, dict):
+            raise PickleError(f"items are set on a {type(target).__name__}", expected="a dict")
+        try:
+            target.update(zip(flat[::2], flat[1::2], strict=True))
+        except TypeError:
+            raise PickleError("a key that cannot be hashed", expected="strings, numbers or tuples as keys") from None
+
+    def extend(self, target: Any, items: list[Any]) -> None:
+        """Append to a list or an inert object."""
+        if isinstance(target, Object):
+            target = target.items
+        elif isinstance(target, set):
+            return self.add(target, items)
+        elif not isinstance(target, list):
+            raise PickleError(f"items are appended to a {type(target).__name__}", expected="a list")
+        target.extend(items)
+        return None
+
+    def add(self, target: Any, items: list[Any]) -> None:
+        """Add to a set or an inert object."""
+        if isinstance(target, Object):
+            target.items.extend(items)
+            return
+        if not isinstance(target, set):
+            raise PickleError(f"items are added to a {type(target).__name__}", expected="a set")
+        try:
+            target.update(items)
+        except TypeError:
+            raise PickleError("a set item that cannot be hashed") from None
