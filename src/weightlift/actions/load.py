@@ -15,7 +15,7 @@ from ..patterns import pattern
 from ..state_dict import StateDict
 from ..tensors import Tensor
 from ..tensors.computed import Computed
-from ..tensors.torch_modules import ModuleTarget
+from ..tensors.torch_modules import ModuleTarget, is_module
 from ..typed import Any
 from ..values import replace
 from .open import open_checkpoint
@@ -49,7 +49,7 @@ def load(  # noqa: PLR0913 - each is one decision of the caller
     assign: bool = False,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Report:
-    """Set the weights of a checkpoint (or a state dict) down in a model; all of them or nothing.
+    """Set the weights of a checkpoint (or a state dict, or another model) down in a model; all of them or nothing.
 
     Without a plan, equal names are joined; a wrapper's prefix is recognised and said. `missing`,
     `unexpected` and `mismatch` are "error", or patterns of names that are excused.
@@ -84,6 +84,8 @@ def _state_dict(source: str | os.PathLike[str] | Mapping[str, Any], name: str | 
         return source
     if isinstance(source, Mapping):
         return StateDict.of(source)
+    if is_module(source):
+        return StateDict.from_module(source)
     return open_checkpoint(source, limits=limits).state_dict(name)
 
 

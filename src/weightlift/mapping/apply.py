@@ -6,31 +6,38 @@ import os
 from collections.abc import Callable, Mapping
 
 from ..errors import PlanError, WeightliftError
+from ..state_dict import StateDict
 from ..tensors.computed import Lazy
 from ..tensors.torch_modules import ModuleTarget, as_torch_value, optimizers_holding, set_down
 from ..typed import Any
 from ..values import replace
-from ..writers import Written, write_safetensors
+from ..writers import Written
 from .report import Report, report_of
 from .resolve import Made, PlanProblems, Problem, Resolution
+
+
+def as_state_dict(resolution: Resolution) -> StateDict:
+    """Return what a plan makes as a state dict of lazy tensors.
+
+    Raises:
+        PlanProblems: the plan has problems, or leaves tensors (or parts) to be initialised, which only a model does.
+    """
+    resolution.raise_problems()
+    left = list(resolution.initialised) + [key for key, made in resolution.made.items() if made.spans]
+    if left:
+        named = ", ".join(map(repr, left[:4])) + (f" and {len(left) - 4} more" if len(left) > 4 else "")
+        told = f"{len(left)} tensors are to be initialised, whole or in part, which only a model does: {named}"
+        raise PlanProblems([Problem("init", 0, told)])
+    return StateDict({key: made.value for key, made in resolution.made.items()})
 
 
 def apply_to_file(resolution: Resolution, out: str | os.PathLike[str], progress: Any = None) -> Written:
     """Write what a plan makes to a safetensors file, streamed; nothing is left behind after an error.
 
     Raises:
-        PlanProblems: the plan has problems, or leaves tensors to be initialised, which a file cannot do.
+        PlanProblems: see `as_state_dict`. WriteError: the file cannot be written.
     """
-    resolution.raise_problems()
-    if resolution.initialised:
-        names = list(resolution.initialised)
-        raise PlanProblems(
-            [Problem("init", 0, f"{len(names)} tensors are to be initialised, which only a model does: {names[:4]}")]
-        )
-    for made in resolution.made.values():
-        if made.spans:
-            raise PlanProblems([Problem("partial", made.rule.line, f"{made.key!r} is made in part")])
-    return write_safetensors(out, {key: made.value for key, made in resolution.made.items()}, progress=progress)
+    return as_state_dict(resolution).save(out, progress=progress)
 
 
 def apply_to_module(

@@ -6,7 +6,7 @@ It never renames: names that do not meet are problems, with the rule lines that 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from difflib import SequenceMatcher
+from difflib import SequenceMatcher, get_close_matches
 
 from ..blocks import compress
 from ..errors import PlanError
@@ -51,6 +51,12 @@ def exact_plan(
     """
     may_miss, may_be_new = _patterns("missing", missing), _patterns("unexpected", unexpected)
     may_misfit = _patterns("mismatch", mismatch)
+    for word, texts, names in (
+        ("missing", may_miss, list(target)),
+        ("unexpected", may_be_new, list(source)),
+        ("mismatch", may_misfit, list(target)),
+    ):
+        _fit_something(word, texts, names)
     strip, add = _prefixes(source, target)
     to = {key: add + key.removeprefix(strip) for key in source if key.startswith(strip)}
     both = {key: name for key, name in to.items() if name in target}
@@ -90,6 +96,15 @@ def _patterns(word: str, excused: Excused) -> tuple[str, ...]:
     if isinstance(excused, str):
         raise PlanError(f"{word}={excused!r}", expected=f'"error", or a list of patterns such as [{excused!r}]')
     return tuple(excused)
+
+
+def _fit_something(word: str, texts: tuple[str, ...], names: list[str]) -> None:
+    """Refuse to excuse what is not there: it is a slip of the pen."""
+    for text in texts:
+        if not any(pattern(text).match(name) is not None for name in names):
+            near = get_close_matches(text, names[:5000], n=2, cutoff=0.6)
+            remedy = f"did you mean {' or '.join(map(repr, near))}?" if near else ""
+            raise PlanError(f"{word}={[text]!r} fits no name", remedy=remedy)
 
 
 def _torn(source: Mapping[str, Lazy], made: Mapping[str, str], first: str, names: Sequence[str]) -> list[str]:
@@ -142,6 +157,12 @@ def _templates(names: Iterable[str]) -> list[str]:
 def _suggest(source: Mapping[str, Lazy], target: Schema, left: list[str], absent: list[str]) -> Iterable[str]:
     """Rule lines to paste: renames where shape and name are close, else drop and init, each to be judged."""
     renames: dict[str, str] = {}
+    shapes = [target[name][0] for name in absent]
+    for name in absent:
+        alike = [key for key in left if tuple(source[key].shape) == target[name][0]]
+        if len(alike) == 1 and shapes.count(target[name][0]) == 1:
+            yield f"{alike[0]} -> {name}    # the only ones of this shape"
+            left, absent = [k for k in left if k != alike[0]], [n for n in absent if n != name]
     for name in absent:
         alike = [key for key in left if key not in renames and tuple(source[key].shape) == target[name][0]]
         scored = sorted(((SequenceMatcher(None, key, name).ratio(), key) for key in alike[:200]), reverse=True)

@@ -18,6 +18,7 @@ from .rules import Rule, parse_rule
 from .schema import schema_hash, schema_of
 
 if TYPE_CHECKING:
+    from ..state_dict import StateDict
     from .optimizer_report import OptimizerReport
 
 VERSION = 1
@@ -156,6 +157,16 @@ class Plan:
         weights = lazy_values(source)
         resolution = self.check(weights, module.schema, module.ties)
         return apply.apply_to_module(resolution, module, weights, assign=assign)
+
+    def state_dict(self, source: Mapping[str, Any]) -> StateDict:
+        """Return what the plan makes of a state dict, lazy: to be saved, or taken as numpy or torch.
+
+        Raises:
+            PlanProblems: the plan has problems, or leaves tensors to be initialised, which only a model does.
+        """
+        from . import apply
+
+        return apply.as_state_dict(self.check(source))
 
     def apply_optimizer(self, optimizer: Any, source: Any, *, model: Any, **given: Any) -> OptimizerReport:
         """Load a saved optimizer's moments into the live optimizer of a model that the plan filled; all or nothing.

@@ -119,7 +119,7 @@ def report_of(resolution: Resolution, source: Mapping[str, Lazy], target: Schema
             lines.append(Line("target", key, "init", (), rule.line, *_header(target, key), rule.reason))
         else:
             lines.append(Line("target", key, "missing", (), 0, *_header(target, key)))
-    used = {name for made in resolution.made.values() for name in made.sources}
+    used = {name for made in resolution.made.values() for piece in made.pieces for name in piece.sources}
     for key, value in source.items():
         if key in resolution.dropped:
             rule = resolution.dropped[key]
@@ -139,7 +139,8 @@ def _header(target: Schema | None, key: str) -> tuple[tuple[int, ...], str]:
 def _made(made: Made, target: Schema | None) -> Line:
     shape, dtype = _header(target, made.key) if target is not None else (made.value.shape, made.value.dtype.name)
     ops = " | ".join(map(str, made.rule.ops))
-    status: Status = "tied" if made.tied else "partial" if made.spans else "transformed" if ops else "exact"
+    cut = any(term.spans for term in made.rule.sources)
+    status: Status = "tied" if made.tied else "partial" if made.spans else "transformed" if ops or cut else "exact"
     note = ops
     if target is not None and shape and tuple(made.value.shape) != shape and not made.spans:
         status, note = "mismatch", f"{list(made.value.shape)} for {list(shape)}"
@@ -151,4 +152,5 @@ def _made(made: Made, target: Schema | None) -> Line:
             ("cast" if status == "exact" else status),
             f"{ops} {made.cast_from} -> {dtype}{narrowing}".strip(),
         )
-    return Line("target", made.key, status, made.sources, made.rule.line, shape, dtype, note)
+    sources = tuple(name for piece in made.pieces for name in piece.sources)
+    return Line("target", made.key, status, sources, made.rule.line, shape, dtype, note)
