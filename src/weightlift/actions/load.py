@@ -67,7 +67,8 @@ def load(  # noqa: PLR0913 - each is one decision of the caller
         resolution = given.check(weights, target.schema, target.ties)
         report = apply_to_module(resolution, target, weights, assign=assign)
         return replace(report, notes=(*report.notes, *map(_left_out, others)))
-    exact = exact_plan(weights, target.schema, target.ties, missing=missing, unexpected=unexpected, mismatch=mismatch)
+    excuses = {"missing": missing, "unexpected": unexpected, "mismatch": mismatch}
+    exact = exact_plan(weights, target.schema, target.ties, **excuses, beside=others)
     resolution = exact.plan.check(weights, target.schema, target.ties)
     unsettled = [key for key in others if key not in target.extra and not _is_excused(key, unexpected)]
     problems = (*(problem.message for problem in resolution.problems), *map(_left_out, unsettled))

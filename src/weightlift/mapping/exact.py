@@ -40,11 +40,13 @@ def exact_plan(
     missing: Excused = "error",
     unexpected: Excused = "error",
     mismatch: Excused = "error",
+    beside: Iterable[str] = (),
 ) -> ExactPlan:
     """Return the plan that joins equal names.
 
     `ties` are groups of target names that are one tensor: one that is there makes the others.
-    `missing`, `unexpected` and `mismatch` excuse names by patterns.
+    `missing`, `unexpected` and `mismatch` excuse names by patterns; `beside` are source names of what is
+    no tensor.
 
     Raises:
         PlanError: what excuses names is neither "error" nor patterns.
@@ -53,7 +55,7 @@ def exact_plan(
     may_misfit = _patterns("mismatch", mismatch)
     for word, texts, names in (
         ("missing", may_miss, list(target)),
-        ("unexpected", may_be_new, list(source)),
+        ("unexpected", may_be_new, [*source, *beside]),
         ("mismatch", may_misfit, list(target)),
     ):
         _fit_something(word, texts, names)
