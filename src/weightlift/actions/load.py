@@ -52,7 +52,9 @@ def load(  # noqa: PLR0913 - each is one decision of the caller
     """Set the weights of a checkpoint (or a state dict, or another model) down in a model; all of them or nothing.
 
     Without a plan, equal names are joined; a wrapper's prefix is recognised and said. `missing`,
-    `unexpected` and `mismatch` are "error", or patterns of names that are excused.
+    `unexpected` and `mismatch` are "error", or patterns of names that are excused. With `assign` the model's
+    tensors are replaced by tensors in the mapped file, which has to stay as it is; optimizers that still hold
+    the old ones are told of in the report.
 
     Raises:
         LoadError: anything missing, unexpected or of another shape.

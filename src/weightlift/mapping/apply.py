@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from ..errors import PlanError, WeightliftError
 from ..state_dict import StateDict
 from ..tensors.computed import Lazy
+from ..tensors.mapped import MappedFiles
 from ..tensors.torch_modules import ModuleTarget, as_torch_value, optimizers_holding, set_down
 from ..typed import Any
 from ..values import replace
@@ -50,18 +51,21 @@ def apply_to_module(
 ) -> Report:
     """Set what a plan makes down in a live module; after any error the module is exactly as it was.
 
+    With `assign` its tensors lie in the mapped file afterwards, which has to stay as it is.
+
     Raises:
         PlanProblems: the plan has problems. PlanError: a value that would overflow its new type.
     """
     resolution.raise_problems()
     report = report_of(resolution, source, target.schema)
     staged: dict[str, Any] = {}
+    files = MappedFiles()
     by_value: dict[object, Any] = {}
     for key, made in resolution.made.items():
         try:
             value = by_value.get(made.value.view)
             if value is None:
-                value = by_value[made.value.view] = as_torch_value(made.value)
+                value = by_value[made.value.view] = as_torch_value(made.value, files)
             staged[key] = _whole(made, value, target)
         except WeightliftError as error:
             error.at(repr(key))

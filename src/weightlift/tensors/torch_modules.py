@@ -12,6 +12,7 @@ from ..values import dataclass
 from .as_torch import to_torch
 from .computed import Lazy
 from .lazy import Tensor
+from .mapped import MappedFiles
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,9 +194,14 @@ def optimizers_holding(replaced: Mapping[int, Any]) -> list[tuple[str, int]]:
     return found
 
 
-def as_torch_value(value: Lazy) -> Any:
-    """Return the torch tensor of a lazy one, computed ones too."""
+def as_torch_value(value: Lazy, files: MappedFiles | None = None) -> Any:
+    """Return the torch tensor of a lazy one, computed ones too; in place in `files` where they are given."""
     if isinstance(value, Tensor):
+        if files is not None:
+            value.check()
+            in_place = files.tensor(value)
+            if in_place is not None:
+                return in_place
         return to_torch(value).detach()
     import torch
 
