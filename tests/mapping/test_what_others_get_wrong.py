@@ -29,7 +29,7 @@ class Unreadable(Source):
 
 def tensors(names: str, dtype: str = "float32", **shapes: tuple[int, ...]):
     """Source tensors by name, (2, 2) where no shape is given; dots are spelled `__` in keywords."""
-    wanted = {name: (2, 2) for name in names.split()} | {k.replace("__", "."): v for k, v in shapes.items()}
+    wanted = dict.fromkeys(names.split(), (2, 2)) | {k.replace("__", "."): v for k, v in shapes.items()}
     return {k: contiguous(DTYPES[dtype], v, Storage(k, 1 << 40, Unreadable())) for k, v in wanted.items()}
 
 
@@ -71,7 +71,7 @@ def test_a_rename_overwrites_another_key():
     """Renaming onto a name that another rule leaves as it is overwrites nothing."""
     plan = Plan.of("a.** -> b.**\nb.** -> b.**")
     assert told(plan, tensors("a.w b.w")) == [("made-twice", "b.** -> b.**")]
-    with pytest.raises(PlanProblems, match="'b.w' is made of 'b.w' and already of 'a.w'"):
+    with pytest.raises(PlanProblems, match=r"'b.w' is made of 'b.w' and already of 'a.w'"):
         plan.check(tensors("a.w b.w")).raise_problems()
 
 

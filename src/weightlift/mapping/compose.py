@@ -17,25 +17,27 @@ def composed(one: Resolution, two: Resolution) -> str:
         PlanProblems: a target is made in a way that one rule cannot say.
     """
     blocked: list[Problem] = []
-    lines: dict[str, tuple[str, str]] = {}  # targets -> (sources, operations)
+    lines: dict[str, tuple[str, str]] = {}  # targets -> (sources, operations and flags)
     parted: dict[tuple[str, ...], dict[int, str]] = {}  # sources of a parting rule -> place -> target
     for key, made in two.made.items():
         before = [one.made[name] for name in made.sources]
         if any(_joins(item) > 1 for item in (made, *before)):
             blocked.append(Problem("no-composition", made.rule.line, f"{key!r}: sources are joined along several axes"))
         elif all(_is_plain(item) for item in before):
-            _enter(key, made, [name for item in before for name in item.sources], lines, parted, two.made)
+            sources = [name for item in before for name in item.sources]
+            _enter(key, made, sources, _tail(_ops(made), made, *before), lines, parted, two.made)
         elif len(before) == 1 and _is_plain(made):
-            _enter(key, before[0], list(before[0].sources), lines, parted, one.made)
+            tail = _tail(_ops(before[0]), made, *before)
+            _enter(key, before[0], list(before[0].sources), tail, lines, parted, one.made)
         elif len(before) == 1 and not _parts(before[0]) and not _parts(made):
-            ops = " | ".join([*_ops(before[0]), *_ops(made)])
-            lines[key] = (", ".join(before[0].sources), ops)
+            tail = _tail([*_ops(before[0]), *_ops(made)], made, *before)
+            lines[key] = (", ".join(before[0].sources), tail)
         else:
             told = f"{key!r}: {before[0].rule} and then {made.rule}"
             blocked.append(Problem("no-composition", made.rule.line, told))
     for names, places in parted.items():
-        ops, _, sources = names[0].partition("\0")
-        lines[", ".join(places[i] for i in sorted(places))] = (sources, ops)
+        tail, _, sources_of_all = names[0].partition("\0")
+        lines[", ".join(places[i] for i in sorted(places))] = (sources_of_all, tail)
     used = {name for sources, _ in lines.values() for name in sources.split(", ")}
     dropped = {key: rule.reason for key, rule in one.dropped.items()}
     for key, rule in two.dropped.items():
@@ -60,6 +62,12 @@ def _ops(made: Made) -> list[str]:
     return [str(replace(c, args=c.args[:1]) if c.name in ("cat", "stack") else c) for c in made.rule.ops]
 
 
+def _tail(ops: list[str], *rules: Made) -> str:
+    """What follows the targets: operations, and what any of the rules is marked with."""
+    flags = sorted(frozenset[str]().union(*(made.rule.flags for made in rules)))
+    return "".join([f" : {' | '.join(ops)}" if ops else "", *(f" !{flag}" for flag in flags)])
+
+
 def _parts(made: Made) -> bool:
     return any(call.name in PARTING for call in made.rule.ops) or bool(made.spans)
 
@@ -68,17 +76,17 @@ def _enter(
     key: str,
     made: Made,
     sources: list[str],
+    tail: str,
     lines: dict[str, tuple[str, str]],
     parted: dict[tuple[str, ...], dict[int, str]],
     siblings: Mapping[str, Made],
 ) -> None:
-    ops = " | ".join(_ops(made))
     if not _parts(made):
-        lines[key] = (", ".join(sources), ops)
+        lines[key] = (", ".join(sources), tail)
         return
     family = [name for name, other in siblings.items() if other.rule is made.rule and other.sources == made.sources]
-    parted.setdefault((f"{ops}\0{', '.join(sources)}",), {})[family.index(made.key)] = key
+    parted.setdefault((f"{tail}\0{', '.join(sources)}",), {})[family.index(made.key)] = key
 
 
 def _spelled(lines: Mapping[str, tuple[str, str]]) -> list[str]:
-    return [f"{sources} -> {targets}{' : ' + ops if ops else ''}" for targets, (sources, ops) in lines.items()]
+    return [f"{sources} -> {targets}{tail}" for targets, (sources, tail) in lines.items()]

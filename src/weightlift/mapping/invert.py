@@ -50,7 +50,8 @@ def _turned(rule: Rule, traces: list[Trace]) -> str:
         raise _NoInverseError("`except` says nothing about the names of the target")
     calls = _undoing(traces)
     ops = f" : {' | '.join(map(str, calls))}" if calls else ""
-    lossy = "  !lossy" if any(call.name == "slice" for call in calls) else ""  # what undoes a pad
+    # what undoes a pad takes its zeros away, and what undoes a cast narrows values that came from there
+    lossy = "  !lossy" if any(call.name in ("slice", "cast") for call in calls) else ""
     return f"{right} -> {left}{ops}{lossy}{' optional' if rule.optional else ''}"
 
 
