@@ -50,7 +50,7 @@ class WeightliftError(Exception):
             parts.append(f"expected {self.expected}")
         if self.remedy:
             parts.append(self.remedy)
-        return printable(": ".join((*self.where, "; ".join(parts))))
+        return printable(": ".join(_cut(part) for part in (*self.where, "; ".join(map(_cut, parts)))))
 
 
 class SourceError(WeightliftError):
@@ -127,6 +127,88 @@ class MissingDependencyError(WeightliftError):
 
 class WriteError(WeightliftError):
     """The output cannot be written; nothing was left behind."""
+
+
+_LONGEST_NAME = 300  # of what a file calls something, in a message
+_LONGEST_PART = 8_000
+
+
+def _cut(text: str) -> str:
+    """Return a part of a message with what is far too long to be read left out of its middle."""
+    if len(text) <= _LONGEST_NAME:
+        return text
+    text = " ".join([_without_middle(word, _LONGEST_NAME) for word in text[: 4 * _LONGEST_PART].split(" ")])
+    return _without_middle(text, _LONGEST_PART)
+
+
+def _without_middle(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest // 2]}...{text[-longest // 3 :]}"
+
+
+def shown(value: object, limit: int = 80) -> str:
+    """Return the first `limit` characters of a value's repr, at a cost that what a file holds cannot raise.
+
+    Containers are followed without recursion and no further than the limit; a huge integer is told by
+    its bits. Nothing that a file can hold makes this raise.
+    """
+    made: list[str] = []
+    room = limit + 1
+    waiting: list[tuple[bool, object]] = [(False, value)]
+    while waiting and room > 0:
+        is_text, item = waiting.pop()
+        if is_text:
+            text = str(item)
+        elif isinstance(item, dict | list | tuple | set | frozenset):
+            text, parts = _shown_container(item, room)
+            waiting += reversed(parts)
+        else:
+            text = _shown_leaf(item, limit)
+        made.append(text)
+        room -= len(text)
+    text = "".join(made)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def worded(value: object, limit: int = 200) -> str:
+    """Return what a file uses as a name, which ought to be a string, as one."""
+    return value if isinstance(value, str) else shown(value, limit)
+
+
+def _shown_container(
+    value: dict[object, object] | list[object] | tuple[object, ...] | set[object] | frozenset[object], room: int
+) -> tuple[str, list[tuple[bool, object]]]:
+    """Return how a container's repr begins, and what follows: texts (True) and values, `room` of them at most."""
+    if isinstance(value, set | frozenset):
+        kind = "frozenset" if isinstance(value, frozenset) else ""
+        begin, end = (f"{kind}({{" if kind else "{", "})" if kind else "}") if value else (f"{kind or 'set'}(", ")")
+    elif isinstance(value, tuple):
+        begin, end = "(", ",)" if len(value) == 1 else ")"
+    else:
+        begin, end = ("{", "}") if isinstance(value, dict) else ("[", "]")
+    parts: list[tuple[bool, object]] = []
+    for i, item in enumerate(value):
+        if i > room:
+            break
+        if i:
+            parts.append((True, ", "))
+        parts.append((False, item))
+        if isinstance(value, dict):
+            parts += [(True, ": "), (False, value[item])]
+    return begin, [*parts, (True, end)]
+
+
+_LONGEST_INTEGER = 256
+
+
+def _shown_leaf(value: object, limit: int) -> str:
+    if isinstance(value, str | bytes | bytearray):
+        return repr(value[: limit + 1])
+    if isinstance(value, int) and value.bit_length() > _LONGEST_INTEGER:
+        return f"<an integer of {value.bit_length()} bits>"
+    try:
+        return repr(value)
+    except Exception:  # noqa: BLE001 - a message about a broken value has to come out whatever the value does
+        return f"<{type(value).__name__}>"
 
 
 def printable(text: str) -> str:

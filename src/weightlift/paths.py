@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from .errors import shown
 from .typed import Any
 
 Path = tuple[Any, ...]
@@ -21,10 +22,14 @@ def path_name(path: Path) -> str:
         elif isinstance(part, str):
             out += f".{part}" if out else part
         else:
-            out += f"[{part!r:.40}]"
+            out += f"[{shown(part, 40)}]"
     return out
 
 
 def exact_name(path: Path) -> str:
     """Return the spelling that no two places share: every key in brackets and quoted."""
-    return "".join(f"[{int(part)}]" if isinstance(part, Index) else f"[{part!r}]" for part in path)
+    return "".join(f"[{int(part)}]" if isinstance(part, Index) else f"[{_exactly(part)}]" for part in path)
+
+
+def _exactly(part: Any) -> str:
+    return repr(part) if isinstance(part, str) else shown(part, 1000)

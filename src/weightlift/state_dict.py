@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 
-from .errors import CollisionError, StateDictError, UnsupportedError, WeightliftError
+from .errors import CollisionError, StateDictError, UnsupportedError, WeightliftError, shown
 from .tensors import Composite, Tensor
 from .tensors.computed import Computed
 from .tensors.lazy import AnyTensor
@@ -246,7 +246,7 @@ class StateDict(Mapping[str, Any]):
         out = {}
         for key, value in self._entries.items():
             if not isinstance(value, Tensor | Composite | Computed):
-                raise UnsupportedError(f"{key!r} is {value!r:.60}", expected="a tensor", remedy="drop it first")
+                raise UnsupportedError(f"{key!r} is {shown(value, 60)}", expected="a tensor", remedy="drop it first")
             try:
                 out[key] = value.numpy()
             except WeightliftError as error:
@@ -323,7 +323,7 @@ class StateDict(Mapping[str, Any]):
             raise StateDictError("the state dict is empty", expected="at least one tensor")
         for key in self._entries:
             if not isinstance(key, str):
-                raise UnsupportedError(f"key {key!r}", expected="names that are strings")
+                raise UnsupportedError(f"key {shown(key)}", expected="names that are strings")
         from .writers import write_safetensors
 
         return write_safetensors(path, self._entries, versions=self.versions, progress=progress)

@@ -13,34 +13,36 @@ from .tensors import Composite, Tensor
 from .tensors.lazy import AnyTensor
 from .typed import Any
 
-Children = list[tuple[Path, Any]]
+Children = Iterator[tuple[Path, Any]]
 
 
 def children(path: Path, value: Any) -> Children:
-    """Return what a value directly holds, with the path of each."""
+    """Give what a value directly holds, with the path of each, one at a time: a deep path is long."""
     if isinstance(value, dict):
-        return [((*path, key), item) for key, item in value.items()]
-    if isinstance(value, list | tuple):
-        return [((*path, Index(i)), item) for i, item in enumerate(value)]
-    if isinstance(value, set | frozenset):
-        return [((*path, Index(i)), item) for i, item in enumerate(value)]
+        return (((*path, key), item) for key, item in value.items())
+    if isinstance(value, list | tuple | set | frozenset):
+        return (((*path, Index(i)), item) for i, item in enumerate(value))
     if isinstance(value, Object):
         return _object_children(path, value)
-    return []
+    return iter(())
 
 
 def _object_children(path: Path, value: Object) -> Children:
-    out = [((*path, Index(i)), item) for i, item in enumerate(value.items)]
-    out += [((*path, key), item) for key, item in value.pairs.items()]
+    for i, item in enumerate(value.items):
+        yield (*path, Index(i)), item
+    for key, item in value.pairs.items():
+        yield (*path, key), item
     attributes = value.attributes
-    out += [((*path, key), item) for key, item in attributes.items()]
+    for key, item in attributes.items():
+        yield (*path, key), item
     if not attributes and value.state is not NOT_BUILT:
-        out.append(((*path, "state"), value.state))
-    out += [((*path, "args", Index(i)), item) for i, item in enumerate(value.args)]
-    out += [((*path, key), item) for key, item in value.kwargs.items()]
+        yield (*path, "state"), value.state
+    for i, item in enumerate(value.args):
+        yield (*path, "args", Index(i)), item
+    for key, item in value.kwargs.items():
+        yield (*path, key), item
     if isinstance(value.fn, Object):
-        out.append(((*path, "fn"), value.fn))
-    return out
+        yield (*path, "fn"), value.fn
 
 
 def walk(
@@ -53,11 +55,15 @@ def walk(
     Raises:
         LimitError: deeper or larger than `limits` allow.
     """
-    stack: Children = [((), root)]
+    stack: list[Children] = [iter([((), root)])]
     seen: set[int] = set()
     count = 0
     while stack:
-        path, value = stack.pop()
+        following = next(stack[-1], None)
+        if following is None:
+            stack.pop()
+            continue
+        path, value = following
         held = isinstance(value, dict | list | tuple | set | frozenset | Object)
         if held or hasattr(value, "dtype"):
             if id(value) in seen:
@@ -70,7 +76,7 @@ def walk(
             raise LimitError(f"values nested deeper than {limits.depth}", remedy="raise Limits.depth")
         yield path, value
         if held and (enter is None or enter(path, value)):
-            stack.extend(reversed(children(path, value)))
+            stack.append(children(path, value))
 
 
 def tensors_in(value: Any) -> Iterator[AnyTensor]:

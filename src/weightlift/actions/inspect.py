@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from itertools import islice
 
 from ..checkpoint import Checkpoint
+from ..errors import shown, worded
 from ..findings import Finding
 from ..limits import DEFAULT_LIMITS, Limits
 from ..paths import path_name
@@ -243,12 +245,12 @@ def _kind_and_about(value: Any) -> tuple[str, str]:
         return "class or function", str(value)
     if isinstance(value, bytes | bytearray | Blob):
         return "bytes", f"{len(value):,} bytes"
-    return type(value).__name__, repr(value)[:200]
+    return type(value).__name__, shown(value, 200)
 
 
 def _listed(count: int, what: str, names: Mapping[Any, Any]) -> str:
-    shown = ", ".join(str(key)[:30] for key in list(names)[:6])
-    return f"{count} {what}" + (f": {shown}{' ...' if len(names) > 6 else ''}" if shown else "")
+    listed = ", ".join((key[:30] if isinstance(key, str) else shown(key, 30)) for key in islice(names, 6))
+    return f"{count} {what}" + (f": {listed}{' ...' if len(names) > 6 else ''}" if listed else "")
 
 
 def _safety(checkpoint: Checkpoint) -> Safety:
@@ -263,10 +265,25 @@ def _is_scripted(named: Global) -> bool:
     return named.module.partition(".")[0] == "__torch__"
 
 
-def _plain(value: Any, depth: int = 0) -> Any:
+_MOST_DETAILS = 5_000_000  # a vocabulary is among them; lists that share their items can spell far more
+_LONGEST_INTEGER = 1 << 256
+
+
+def _plain(value: Any) -> Any:
     """Return details as JSON can hold them."""
-    if isinstance(value, dict) and depth < 8:
-        return {str(key): _plain(item, depth + 1) for key, item in value.items()}
-    if isinstance(value, list | tuple) and depth < 8:
-        return [_plain(item, depth + 1) for item in value]
-    return value if isinstance(value, bool | int | float | str | None) else repr(value)
+    left = _MOST_DETAILS
+
+    def plain(value: Any, depth: int) -> Any:
+        nonlocal left
+        if isinstance(value, dict | list | tuple) and depth < 8:
+            left -= len(value)
+            if left < 0:
+                return f"{len(value)} items, not listed"
+            if isinstance(value, dict):
+                return {worded(key): plain(item, depth + 1) for key, item in value.items()}
+            return [plain(item, depth + 1) for item in value]
+        if isinstance(value, int) and not -_LONGEST_INTEGER < value < _LONGEST_INTEGER:
+            return shown(value)
+        return value if isinstance(value, bool | int | float | str | None) else shown(value, 1000)
+
+    return plain(value, 0)

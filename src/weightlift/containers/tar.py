@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..errors import ContainerError, LimitError
+from ..errors import ContainerError, LimitError, WeightliftError, shown
 from ..limits import DEFAULT_LIMITS, Limits
 from ..sources import Source
 from ..typed import Any
@@ -45,6 +45,8 @@ def read_tar(source: Source, limits: Limits = DEFAULT_LIMITS) -> dict[str, Sourc
                 if name in members:
                     raise ContainerError(f"two members are called {name!r}", expected="each name once")
                 members[name] = source.window(info.offset_data, info.size, name)
-    except tarfile.TarError as error:
-        raise ContainerError(f"the tar cannot be read ({error})") from None
+    except WeightliftError:
+        raise
+    except Exception as error:  # noqa: BLE001 - of broken headers tarfile lets ValueError, IndexError and more out
+        raise ContainerError(f"the tar cannot be read ({shown(error)})") from None
     return members

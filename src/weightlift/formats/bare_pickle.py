@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..checkpoint import Checkpoint
-from ..errors import MalformedError, PickleError, WeightliftError
+from ..errors import MalformedError, PickleError, WeightliftError, shown
 from ..findings import Finding
 from ..limits import Limits
 from ..pickles import Global, Pickle, read_pickle
@@ -81,7 +81,7 @@ def _later(probe: Probe, at: int, rebuild: Mapping[Global, Rebuild], opening: Op
 
 def _no_storages(identifier: Any) -> Any:
     raise PickleError(
-        f"persistent id {identifier!r:.80}: its data lies outside this file",
+        f"persistent id {shown(identifier)}: its data lies outside this file",
         expected="the whole checkpoint",
         remedy="name the archive that this pickle was taken from",
     )

@@ -10,7 +10,7 @@ from struct import Struct
 
 from ..checkpoint import Checkpoint
 from ..dtypes import DTYPES, DType
-from ..errors import ContainerError, LimitError
+from ..errors import ContainerError, LimitError, shown
 from ..findings import Finding
 from ..limits import Limits
 from ..pickles import Dict
@@ -24,6 +24,8 @@ MAGIC = b"GGUF"
 _CHUNK = 1 << 16
 _SCALARS = {0: "B", 1: "b", 2: "H", 3: "h", 4: "I", 5: "i", 6: "f", 7: "?", 10: "Q", 11: "q", 12: "d"}
 _STRING, _ARRAY = 8, 9
+_MOST_LISTED = 1_000_000  # values of one array; a vocabulary has a quarter of that
+_MOST_KEPT = 4 * _MOST_LISTED  # of all arrays
 _PLAIN = {
     0: "float32", 1: "float16", 24: "int8", 25: "int16", 26: "int32", 27: "int64", 28: "float64", 30: "bfloat16",
 }  # fmt: skip
@@ -50,6 +52,8 @@ class _Reader:
         self.order = "<"
         self.length = "Q"
         self.text_left = limits.text_bytes
+        self.values_left = limits.nodes
+        self.kept_left = _MOST_KEPT
 
     def take(self, nbytes: int) -> bytes:
         start = self.at - self.buffer_at
@@ -82,8 +86,29 @@ class _Reader:
             inner, count = self.number("I"), self.number(self.length)
             if count > self.limits.nodes:
                 raise LimitError(f"an array of {count} values", expected=f"at most {self.limits.nodes}")
+            self.values_left -= count
+            if self.values_left < 0:
+                raise LimitError(f"arrays of more than {self.limits.nodes} values", remedy="raise Limits.nodes")
+            if count > min(_MOST_LISTED, self.kept_left):
+                return self.skipped(inner, count, depth)
+            self.kept_left -= count
+            if inner in _SCALARS:
+                layout = Struct(f"{self.order}{count}{_SCALARS[inner]}")
+                return list(layout.unpack(self.take(layout.size)))
             return [self.value(inner, depth + 1) for _ in range(count)]
         raise ContainerError(f"a metadata value of type {kind} at byte {self.at}", expected="0 to 12")
+
+    def skipped(self, kind: int, count: int, depth: int) -> str:
+        """Pass over an array that is too long to keep, and say what it was."""
+        if kind in _SCALARS:
+            nbytes = count * Struct(self.order + _SCALARS[kind]).size
+            self.source.window(self.at, nbytes, "metadata")  # raises where the file ends before
+            self.at += nbytes
+            self.buffer, self.buffer_at = b"", self.at
+        else:
+            for _ in range(count):
+                self.value(kind, depth + 1)
+        return f"an array of {count} values of type {kind}, not listed"
 
 
 def _open(probe: Probe, opening: Opening) -> Checkpoint:
@@ -106,7 +131,7 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
     infos = [_info(reader) for _ in range(count)]
     alignment = metadata.get("general.alignment", 32)
     if type(alignment) is not int or alignment <= 0:
-        raise ContainerError(f"alignment {alignment!r:.40}", expected="a positive integer")
+        raise ContainerError(f"alignment {shown(alignment, 40)}", expected="a positive integer")
     tree, packed = _tensors(probe.source, infos, reader.at + -reader.at % alignment, little_endian=reader.order == "<")
     findings = []
     if packed:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..errors import LimitError, PickleError, WeightliftError
+from ..errors import LimitError, PickleError, WeightliftError, shown
 from ..pickles import Blob, Global, Object
 from ..sources import Memory, Source
 from ..tensors.rebuild import TypedStorage
@@ -61,4 +61,4 @@ def _source(data: Any, name: str) -> Source:
         return data.source.window(0, data.source.size, name)
     if isinstance(data, bytes | bytearray):
         return Memory(bytes(data), name)
-    raise PickleError(f"a storage from {data!r:.40}", expected="bytes")
+    raise PickleError(f"a storage from {shown(data, 40)}", expected="bytes")

@@ -6,7 +6,7 @@ Follows numpy/lib/format.py (magic, version, header length, a Python literal, th
 from __future__ import annotations
 
 from ..checkpoint import Checkpoint
-from ..errors import ContainerError, LimitError, UnsupportedError
+from ..errors import ContainerError, LimitError, UnsupportedError, shown
 from ..pickles import Dict
 from ..sources import Source
 from ..tensors import Storage, Tensor
@@ -35,11 +35,11 @@ def read_array(source: Source) -> Tensor:
     header = _literal(source.read_at(at, nbytes))
     at += nbytes
     descr, shape, fortran = header.get("descr"), header.get("shape"), header.get("fortran_order")
-    if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
-        raise ContainerError(f"shape {shape!r:.60}", expected="a tuple of sizes")
+    if not isinstance(shape, tuple) or len(shape) > 64 or not all(type(n) is int and 0 <= n < 1 << 63 for n in shape):
+        raise ContainerError(f"shape {shown(shape, 60)}", expected="a tuple of sizes")
     dtype = NumpyDType(descr) if isinstance(descr, str) else None
     if dtype is None or dtype.dtype is None:
-        raise UnsupportedError(f"an array of {descr!r:.60}", expected="numbers or booleans")
+        raise UnsupportedError(f"an array of {shown(descr, 60)}", expected="numbers or booleans")
     size = source.size - at
     storage = Storage("npy", size, source.window(at, size), little_endian=dtype.little_endian)
     made = array_tensor(dtype.dtype, shape, storage, fortran=bool(fortran))
@@ -53,7 +53,7 @@ def _literal(text: bytes) -> dict[str, Any]:
 
     try:
         header = ast.literal_eval(text.decode("latin-1").strip())
-    except (ValueError, SyntaxError, MemoryError, RecursionError):
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
         raise ContainerError("the .npy header is no Python literal") from None
     if not isinstance(header, dict):
         raise ContainerError("the .npy header is no dict")

@@ -10,14 +10,15 @@ import json
 
 from ..checkpoint import Checkpoint
 from ..dtypes import BY_SAFETENSORS, DTYPES, DType, dtype_named
-from ..errors import ContainerError, LimitError, MalformedError, TensorError, TruncatedError
+from ..errors import ContainerError, LimitError, MalformedError, TensorError, TruncatedError, shown
+from ..limits import DEFAULT_LIMITS
 from ..pickles import Dict
 from ..sources import Source
 from ..tensors import Storage, Tensor
 from ..tensors.lazy import contiguous, product
 from ..typed import Any
 from ..writers.layout import OUR_KEY, RESERVED, VERSION
-from ..writers.values import restore
+from ..writers.values import restore, whole_numbers
 from .base import Format, Opening, Probe
 
 
@@ -82,8 +83,8 @@ def _header(source: Source, longest: int) -> tuple[dict[str, Any], int]:
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     made = dict(pairs)
     if len(made) != len(pairs):
-        names = [key for key, _ in pairs]
-        twice = next(key for key in names if names.count(key) > 1)
+        seen: set[str] = set()
+        twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
         raise ContainerError(f"{twice!r} stands twice in the header", expected="each name once")
     return made
 
@@ -95,11 +96,13 @@ def _tensor(key: str, about: Any, data: Source, spans: list[tuple[int, int, str]
         raise ContainerError("is not described", expected="dtype, shape and data_offsets").at(repr(key)) from None
     dtype = BY_SAFETENSORS.get(code) if isinstance(code, str) else None
     if dtype is None:
-        raise TensorError(f"dtype {code!r:.40}", expected=f"one of {', '.join(BY_SAFETENSORS)}").at(repr(key))
-    if not isinstance(shape, list) or not all(type(n) is int and n >= 0 for n in shape):
-        raise TensorError(f"shape {shape!r:.80}", expected="sizes of 0 or more").at(repr(key))
-    if type(begin) is not int or type(end) is not int or not 0 <= begin <= end:
-        raise TensorError(f"data_offsets {[begin, end]!r:.80}", expected="begin <= end").at(repr(key))
+        raise TensorError(f"dtype {shown(code, 40)}", expected=f"one of {', '.join(BY_SAFETENSORS)}").at(repr(key))
+    if not isinstance(shape, list) or not all(type(n) is int and 0 <= n < 1 << 63 for n in shape):
+        raise TensorError(f"shape {shown(shape)}", expected="sizes of 0 or more").at(repr(key))
+    if len(shape) > DEFAULT_LIMITS.dimensions:
+        raise LimitError(f"{len(shape)} dimensions", expected=f"at most {DEFAULT_LIMITS.dimensions}").at(repr(key))
+    if type(begin) is not int or type(end) is not int or not 0 <= begin <= end < 1 << 63:
+        raise TensorError(f"data_offsets {shown([begin, end])}", expected="begin <= end").at(repr(key))
     if end > data.size:
         raise TruncatedError(f"ends at byte {end} of {data.size}", expected="a complete file").at(repr(key))
     if product(tuple(shape)) * dtype.bits != (end - begin) * 8:
@@ -133,6 +136,8 @@ def _our_record(metadata: dict[str, Any]) -> dict[str, Any]:
         raise MalformedError(f"metadata {OUR_KEY!r} is not JSON") from None
     if not isinstance(record, dict) or record.get("version") != VERSION:
         raise MalformedError(f"metadata {OUR_KEY!r} of another version", expected=f"version {VERSION}")
+    if not isinstance(record.get("versions"), dict | None):
+        raise MalformedError(f"versions in metadata {OUR_KEY!r}", expected="an object")
     return record
 
 
@@ -140,14 +145,18 @@ def _with_recorded(entries: dict[str, Any], metadata: dict[str, Any], record: di
     """Put back types, views, ties and values, in the order that the names had."""
     try:
         for key, about in record.get("dtypes", {}).items():
-            entries[key] = _retyped(entries[key], dtype_named(about["dtype"]), tuple(map(int, about["shape"])))
+            entries[key] = _retyped(entries[key], dtype_named(about["dtype"]), whole_numbers(about["shape"]))
         for key, view in record.get("views", {}).items():
+            if key in entries:
+                raise ValueError
             entries[key] = _view(entries[view["of"]], view)
         for key, kept in metadata.items():
             if key not in entries and key not in RESERVED and isinstance(kept, str) and kept in entries:
                 entries[key] = entries[kept]
         values = record.get("values", {})
         parts: set[str] = set()
+        if any(key in entries for key in values):
+            raise ValueError
 
         def part(key: str) -> Tensor:
             parts.add(key)
@@ -158,15 +167,27 @@ def _with_recorded(entries: dict[str, Any], metadata: dict[str, Any], record: di
             entries.pop(key, None)
         entries |= made
         places = record.get("places", {})
-        names = [name for name in entries if name not in places]
-        for key in sorted(places, key=places.__getitem__):
-            names.insert(places[key], key)
-        entries = {name: entries[name] for name in names}
-    except (KeyError, TypeError, AttributeError, ValueError):
+        entries = {name: entries[name] for name in _in_order(entries, places)}
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError):
         raise MalformedError(
             f"metadata {OUR_KEY!r} does not fit the tensors", expected="what weightlift writes"
         ) from None
     return entries
+
+
+def _in_order(entries: dict[str, Any], places: dict[str, int]) -> list[str]:
+    """Return the names with those in `places` at their places, and the others in order around them."""
+    if not all(type(place) is int and place >= 0 for place in places.values()):
+        raise ValueError
+    others = [name for name in entries if name not in places]
+    made: list[str] = []
+    at = 0
+    for key in sorted(places, key=places.__getitem__):
+        before = max(0, places[key] - len(made))
+        made += others[at : at + before]
+        at += before
+        made.append(key)
+    return made + others[at:]
 
 
 def _retyped(tensor: Tensor, dtype: DType, shape: tuple[int, ...]) -> Tensor:
@@ -179,8 +200,8 @@ def _retyped(tensor: Tensor, dtype: DType, shape: tuple[int, ...]) -> Tensor:
 
 
 def _view(whole: Tensor, view: dict[str, Any]) -> Tensor:
-    shape, stride = tuple(map(int, view["shape"])), tuple(map(int, view["stride"]))
-    made = Tensor(whole.dtype, shape, stride, whole.offset + int(view["offset"]), whole.storage)
+    shape, stride = whole_numbers(view["shape"]), whole_numbers(view["stride"])
+    made = Tensor(whole.dtype, shape, stride, whole.offset + whole_numbers([view["offset"]])[0], whole.storage)
     made.check()
     return made
 

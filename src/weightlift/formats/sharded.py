@@ -9,7 +9,7 @@ import json
 import os
 
 from ..checkpoint import Checkpoint
-from ..errors import ContainerError, LimitError, MalformedError, SourceError, WeightliftError
+from ..errors import ContainerError, LimitError, MalformedError, SourceError, WeightliftError, shown
 from ..findings import Finding
 from ..pickles import Dict, Global
 from ..sources import LocalFile, Source
@@ -92,7 +92,7 @@ def _check_names(names: list[str], folder: str) -> None:
     """Shards lie beside the index and nowhere else; all that are missing are told at once."""
     for name in names:
         if os.path.basename(name) != name or name in ("", ".", "..") or "\\" in name or "\0" in name:
-            raise ContainerError(f"shard {name!r:.80}", expected="a file name in the folder of the index")
+            raise ContainerError(f"shard {shown(name)}", expected="a file name in the folder of the index")
     missing = [name for name in names if not os.path.isfile(os.path.join(folder, name))]
     if missing:
         raise SourceError(

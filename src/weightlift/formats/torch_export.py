@@ -11,7 +11,7 @@ import json
 from ..checkpoint import Checkpoint
 from ..containers import ZipArchive
 from ..dtypes import DTYPES
-from ..errors import ContainerError, TensorError
+from ..errors import ContainerError, TensorError, shown
 from ..findings import Finding
 from ..pickles import Dict, Global
 from ..tensors import Storage, Tensor
@@ -108,7 +108,7 @@ class _Reader:
             storages: dict[str, Storage] = {}
             return Dict("dict", {key: self.entry(about, folder, storages) for key, about in described.items()})
         except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-            raise ContainerError(f"{config!r} does not describe weights ({error!r:.80})") from None
+            raise ContainerError(f"{config!r} does not describe weights ({shown(error)})") from None
 
     def entry(self, about: dict[str, Any], folder: str, storages: dict[str, Storage]) -> Any:
         name = f"{folder}{about['path_name']}"
@@ -122,7 +122,7 @@ class _Reader:
     def tensor(self, name: str, meta: dict[str, Any], storages: dict[str, Storage], *, is_parameter: bool) -> AnyTensor:
         dtype = _DTYPES.get(meta["dtype"])
         if dtype is None:
-            raise TensorError(f"dtype {meta['dtype']!r:.40} of {name!r}", expected="a ScalarType of torch.export")
+            raise TensorError(f"dtype {shown(meta['dtype'], 40)} of {name!r}", expected="a ScalarType of torch.export")
         if name not in storages:
             source = self.archive.open(name)
             storages[name] = Storage(name, source.size, source, device=str(meta.get("device", {}).get("type", "cpu")))

@@ -8,7 +8,7 @@ magic number, protocol version, system info, the object, the list of storage key
 from __future__ import annotations
 
 from ..checkpoint import Checkpoint
-from ..errors import ContainerError, MalformedError, PickleError, WeightliftError
+from ..errors import ContainerError, MalformedError, PickleError, WeightliftError, shown, worded
 from ..findings import Finding
 from ..limits import Limits
 from ..pickles import read_pickle
@@ -47,8 +47,12 @@ class _Storages:
         view = identifier[5] if len(identifier) > 5 else None
         if view is None:
             return TypedStorage(same_size(storage, nbytes), dtype)
-        if not isinstance(view, tuple) or len(view) != 3 or not all(type(n) is int and n >= 0 for n in view[1:]):
-            raise PickleError(f"storage view {view!r:.80}", expected="(key, offset, size)")
+        if (
+            not isinstance(view, tuple)
+            or len(view) != 3
+            or not all(type(n) is int and 0 <= n < 1 << 63 for n in view[1:])
+        ):
+            raise PickleError(f"storage view {shown(view)}", expected="(key, offset, size)")
         return TypedStorage(same_size(storage, nbytes), dtype, view[1] * (dtype.itemsize if dtype else 1))
 
 
@@ -72,7 +76,7 @@ def open_stream(source: Source, opening: Opening) -> Checkpoint:
     at = read_pickle(source, 0, limits=limits).end
     protocol = read_pickle(source, at, limits=limits)
     if protocol.value != 1001:
-        raise ContainerError(f"protocol version {protocol.value!r:.40}", expected="1001")
+        raise ContainerError(f"protocol version {shown(protocol.value, 40)}", expected="1001")
     system = read_pickle(source, protocol.end, limits=limits)
     info = system.value if isinstance(system.value, dict) else {}
     storages = _Storages(little_endian=info.get("little_endian", True) is not False)
@@ -81,8 +85,8 @@ def open_stream(source: Source, opening: Opening) -> Checkpoint:
     pickle = read_pickle(source, system.end, rebuild=rebuild, persistent=storages, limits=limits)
     keys = read_pickle(source, pickle.end, limits=limits)
     if not isinstance(keys.value, list):
-        raise ContainerError(f"{keys.value!r:.40} where the storage keys should be", expected="a list")
-    end = _place(source, keys.end, [str(key) for key in keys.value], storages)
+        raise ContainerError(f"{shown(keys.value, 40)} where the storage keys should be", expected="a list")
+    end = _place(source, keys.end, [worded(key) for key in keys.value], storages)
     findings = []
     if end != source.size:
         findings.append(Finding("trailing-bytes", "warning", "", f"{source.size - end} bytes follow the last storage"))

@@ -13,7 +13,7 @@ from struct import Struct
 from ..checkpoint import Checkpoint
 from ..containers import read_tar
 from ..dtypes import BY_STORAGE_CLASS, DType
-from ..errors import ContainerError, PickleError, TensorError
+from ..errors import ContainerError, PickleError, TensorError, shown, worded
 from ..pickles import Global, read_pickle
 from ..sources import Memory, Source
 from ..tensors import Storage, Tensor, rebuilders
@@ -50,7 +50,7 @@ class _Stream:
     def count(self) -> int:
         value = self.pickle()
         if type(value) is not int or not 0 <= value <= self.limits.nodes:
-            raise ContainerError(f"{value!r:.40} where a count should be", where=self.source.name)
+            raise ContainerError(f"{shown(value, 40)} where a count should be", where=self.source.name)
         return value
 
     def integers(self, count: int) -> tuple[int, ...]:
@@ -73,7 +73,7 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
         if key in made:
             return made[key]
         if key not in by_key:
-            raise PickleError(f"persistent id {identifier!r:.60}", expected="the key of a tensor or storage")
+            raise PickleError(f"persistent id {shown(identifier, 60)}", expected="the key of a tensor or storage")
         storage, dtype, base = by_key[key]
         return TypedStorage(storage, dtype, base * dtype.itemsize)
 
@@ -98,7 +98,7 @@ def _storages(stream: _Stream) -> dict[str, tuple[Storage, DType, int]]:
     for _ in range(stream.count()):
         head = stream.pickle()
         if not isinstance(head, tuple) or len(head) != 3 or not isinstance(head[2], Global):
-            raise ContainerError(f"{head!r:.60}", expected="(key, location, storage class)", where="storages")
+            raise ContainerError(f"{shown(head, 60)}", expected="(key, location, storage class)", where="storages")
         key, location, cls = head
         dtype = BY_STORAGE_CLASS.get(cls.name)
         if dtype is None or not isinstance(key, int | str):
@@ -107,15 +107,15 @@ def _storages(stream: _Stream) -> dict[str, tuple[Storage, DType, int]]:
         if numel < 0:
             raise ContainerError(f"a storage of {numel} elements", expected="0 or more")
         nbytes = numel * dtype.itemsize
-        data = stream.source.window(stream.at, nbytes, f"storage {key}")
-        by_key[str(key)] = (Storage(str(key), nbytes, data, device=str(location)), dtype, 0)
+        data = stream.source.window(stream.at, nbytes, f"storage {worded(key)}")
+        by_key[worded(key)] = (Storage(worded(key), nbytes, data, device=worded(location)), dtype, 0)
         stream.at += nbytes
     views = stream.pickle() if stream.at < stream.source.size else []
     for view in views if isinstance(views, list) else []:
-        if not isinstance(view, tuple) or len(view) != 4 or str(view[1]) not in by_key or type(view[2]) is not int:
-            raise ContainerError(f"storage view {view!r:.60}", expected="(key, root, offset, size)")
-        root, dtype, base = by_key[str(view[1])]
-        by_key[str(view[0])] = (root, dtype, base + view[2])
+        if not isinstance(view, tuple) or len(view) != 4 or worded(view[1]) not in by_key or type(view[2]) is not int:
+            raise ContainerError(f"storage view {shown(view, 60)}", expected="(key, root, offset, size)")
+        root, dtype, base = by_key[worded(view[1])]
+        by_key[worded(view[0])] = (root, dtype, base + view[2])
     return by_key
 
 
@@ -123,16 +123,16 @@ def _tensors(stream: _Stream, storages: dict[str, tuple[Storage, DType, int]]) -
     made: dict[str, Tensor] = {}
     for _ in range(stream.count()):
         head = stream.pickle()
-        if not isinstance(head, tuple) or len(head) != 3 or str(head[1]) not in storages:
-            raise ContainerError(f"{head!r:.60}", expected="(key, storage key, tensor class)", where="tensors")
-        storage, dtype, base = storages[str(head[1])]
+        if not isinstance(head, tuple) or len(head) != 3 or worded(head[1]) not in storages:
+            raise ContainerError(f"{shown(head, 60)}", expected="(key, storage key, tensor class)", where="tensors")
+        storage, dtype, base = storages[worded(head[1])]
         dimensions = int.from_bytes(stream.source.read_at(stream.at, 4), "little")
         stream.at += 8  # 4 bytes of dimensions, 4 of padding
         if dimensions > stream.limits.dimensions:
             raise TensorError(f"{dimensions} dimensions", expected=f"at most {stream.limits.dimensions}")
         shape, stride = stream.integers(dimensions), stream.integers(dimensions)
         (offset,) = stream.integers(1)
-        made[str(head[0])] = Tensor(dtype, shape, stride, base + offset, storage)
+        made[worded(head[0])] = Tensor(dtype, shape, stride, base + offset, storage)
     return made
 
 

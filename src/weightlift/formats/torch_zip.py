@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..checkpoint import Checkpoint
 from ..containers import ZipArchive
 from ..dtypes import BY_STORAGE_CLASS
-from ..errors import ContainerError, LimitError, PickleError
+from ..errors import ContainerError, LimitError, PickleError, shown, worded
 from ..findings import Finding
 from ..limits import MIB
 from ..pickles import Global, Pickle, read_pickle
@@ -81,16 +81,16 @@ def storage_id(identifier: Any) -> tuple[Any, str, str, int]:
         PickleError: it is no id that torch writes.
     """
     if not isinstance(identifier, tuple) or len(identifier) < 5 or identifier[0] not in ("storage", b"storage"):
-        raise PickleError(f"persistent id {identifier!r:.80}", expected="('storage', class, key, location, numel)")
+        raise PickleError(f"persistent id {shown(identifier)}", expected="('storage', class, key, location, numel)")
     _, cls, key, location, numel = identifier[:5]
-    if not isinstance(cls, Global) or type(numel) is not int or numel < 0:
-        raise PickleError(f"persistent id {identifier!r:.80}", expected="a storage class and a number of elements")
+    if not isinstance(cls, Global) or type(numel) is not int or not 0 <= numel < 1 << 63:
+        raise PickleError(f"persistent id {shown(identifier)}", expected="a storage class and a number of elements")
     if cls.name in ("UntypedStorage", "_UntypedStorage"):
-        return None, str(key), str(location), numel
+        return None, worded(key), worded(location), numel
     dtype = BY_STORAGE_CLASS.get(cls.name)
     if dtype is None:
         raise PickleError(f"storage class {cls}", expected=f"one of {', '.join(BY_STORAGE_CLASS)}")
-    return dtype, str(key), str(location), numel * dtype.itemsize  # torch counts packed types in bytes
+    return dtype, worded(key), worded(location), numel * dtype.itemsize  # torch counts packed types in bytes
 
 
 def read_torch_pickle(
@@ -122,7 +122,7 @@ def byteorder(archive: ZipArchive, prefix: str) -> str:
     name = f"{prefix}byteorder"
     order = archive.read(name).decode("ascii", "replace").strip() if name in archive else "little"
     if order not in ("little", "big"):
-        raise ContainerError(f"byteorder {order!r:.20}", expected="little or big")
+        raise ContainerError(f"byteorder {shown(order, 20)}", expected="little or big")
     return order
 
 

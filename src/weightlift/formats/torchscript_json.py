@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from ..checkpoint import Checkpoint
 from ..containers import ZipArchive
 from ..dtypes import DTYPES
-from ..errors import ContainerError, LimitError, TensorError
+from ..errors import ContainerError, LimitError, TensorError, shown
 from ..pickles import Dict
 from ..tensors import Composite, Storage, Tensor
 from ..tensors.lazy import AnyTensor
@@ -51,7 +51,7 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
         tree = Dict("dict", list(_entries(main, "", table, 0)))
         version = _field(model, "proto_version")
     except (ValueError, TypeError, KeyError, IndexError, AttributeError, RecursionError) as error:
-        raise ContainerError(f"model.json does not describe a module ({error!r:.80})") from None
+        raise ContainerError(f"model.json does not describe a module ({shown(error)})") from None
     return Checkpoint(
         tree,
         format="torchscript-json",
@@ -71,7 +71,7 @@ def _tensor(archive: ZipArchive, prefix: str, about: dict[str, Any], storages: d
     kind = _field(about, "data_type") or "UNDEFINED"
     name = _DTYPES.get(kind)
     if name is None:
-        raise TensorError(f"data type {kind!r:.40}", expected=f"one of {', '.join(_DTYPES)}")
+        raise TensorError(f"data type {shown(kind, 40)}", expected=f"one of {', '.join(_DTYPES)}")
     key = about["data"]["key"]
     if key not in storages:
         source = archive.open(f"{prefix}{key}")

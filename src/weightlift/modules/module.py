@@ -6,7 +6,7 @@ order of registration, names joined by dots. What only the class's code could te
 
 from __future__ import annotations
 
-from ..errors import LimitError, TensorError
+from ..errors import LimitError, TensorError, shown, worded
 from ..limits import DEFAULT_LIMITS, Limits
 from ..pickles import Blob, Global, Object
 from ..state_dict import StateDict
@@ -98,7 +98,7 @@ class _Reader:
             if child is None:
                 continue
             if not is_module(child):
-                self.notes.append(f"{prefix}{name}: stands among the submodules and is {child!r:.60}; left out")
+                self.notes.append(f"{prefix}{name}: stands among the submodules and is {shown(child, 60)}; left out")
                 continue
             self.read(child, f"{prefix}{name}.", depth + 1)
         if hooks := attributes.get("_state_dict_hooks"):
@@ -149,7 +149,7 @@ class _Reader:
         elif role and isinstance(value, Object) and value.class_name.rpartition(".")[2].startswith("Uninitialized"):
             self.notes.append(f"{key}: never initialised (a lazy module that has not run); it has no values to give")
         elif role:
-            raise TensorError(f"{key!r} is registered as a {role} and is {value!r:.60}", expected="a tensor")
+            raise TensorError(f"{key!r} is registered as a {role} and is {shown(value, 60)}", expected="a tensor")
         else:
             self.entries[key] = value
 
@@ -160,9 +160,9 @@ def _bytes_in(attributes: dict[Any, Any]) -> list[tuple[str, bytes]]:
     for key, value in attributes.items():
         for name, item in value.items() if isinstance(value, dict) else ((key, value),):
             if isinstance(item, bytes):
-                out.append((str(name), item))
+                out.append((worded(name), item))
             elif isinstance(item, Blob):
-                out.append((str(name), item.source.read_up_to(0, 4)))
+                out.append((worded(name), item.source.read_up_to(0, 4)))
     return out
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from struct import pack
 
 from ..dtypes import DTYPES
-from ..errors import TensorError
+from ..errors import TensorError, shown
 from ..pickles import Global, Object
 from ..pickles.script_objects import script_state
 from ..sources import Memory
@@ -46,7 +46,7 @@ def conv(module: Object) -> Entries:
     """
     state = module.state
     if not isinstance(state, tuple) or len(state) < 14:
-        raise TensorError(f"the state of {module!r} is {state!r:.60}", expected="a tuple of at least 14 values")
+        raise TensorError(f"the state of {module!r} is {shown(state, 60)}", expected="a tuple of at least 14 values")
     weight, bias, scale, zero_point = state[10:14]
     return [
         ("weight", _tensor(weight, "weight")),
@@ -65,7 +65,7 @@ def linear_packed_params(module: Object) -> Entries:
     held = module.attributes
     _, state = _packed(held.get("_packed_params"), "_packed_params")
     if not isinstance(state, tuple) or len(state) != 2:
-        raise TensorError(f"packed parameters {state!r:.60}", expected="(weight, bias)")
+        raise TensorError(f"packed parameters {shown(state, 60)}", expected="(weight, bias)")
     weight, bias = state
     pair = (_tensor(weight, "weight"), bias if bias is None else _tensor(bias, "bias"))
     return [("dtype", held.get("dtype", Global("torch", "qint8"))), ("_packed_params", pair)]
@@ -81,7 +81,7 @@ def embedding_packed_params(module: Object) -> Entries:
     _, state = _packed(held.get("_packed_weight"), "_packed_weight")
     tensors = state[1] if isinstance(state, tuple) and len(state) > 1 else None
     if not isinstance(tensors, list) or not tensors:
-        raise TensorError(f"packed weight {state!r:.60}", expected="(version, [weight], ...)")
+        raise TensorError(f"packed weight {shown(state, 60)}", expected="(version, [weight], ...)")
     weight = _tensor(tensors[0], "_packed_weight")
     return [("dtype", held.get("dtype", Global("torch", "quint8"))), ("_packed_weight", weight)]
 
@@ -131,7 +131,7 @@ def number_tensor(value: Any, name: str) -> Any:
     elif isinstance(value, float):
         dtype, data = "float32", _float32(value)
     else:
-        raise TensorError(f"{name} is {value!r:.60}", expected="a number of at most 64 bits")
+        raise TensorError(f"{name} is {shown(value, 60)}", expected="a number of at most 64 bits")
     return contiguous(DTYPES[dtype], (), Storage(name, len(data), Memory(data)))
 
 
@@ -145,11 +145,11 @@ def _float32(value: float) -> bytes:
 def _packed(value: Any, name: str) -> tuple[str, Any]:
     found = script_state(value)
     if found is None:
-        raise TensorError(f"{name} is {value!r:.60}", expected="a script object")
+        raise TensorError(f"{name} is {shown(value, 60)}", expected="a script object")
     return found
 
 
 def _tensor(value: Any, name: str) -> Tensor | Composite:
     if isinstance(value, Tensor | Composite):
         return value
-    raise TensorError(f"{name} is {value!r:.60}", expected="a tensor")
+    raise TensorError(f"{name} is {shown(value, 60)}", expected="a tensor")

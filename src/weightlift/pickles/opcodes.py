@@ -200,6 +200,7 @@ def _additems(m: Machine) -> None:
 
 def _frozenset(m: Machine) -> None:
     items = m.pop_mark()  # first, since it is this that brings back the stack to append to
+    m.check_keys(items)
     try:
         m.stack.append(frozenset(items))
     except TypeError:

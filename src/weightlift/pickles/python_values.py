@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from ..errors import PickleError
+from ..errors import PickleError, shown
 from ..typed import Any
 from .nodes import Dict, Global, Object
+from .state import check_keys
 
 
 def _ordered_dict(*args: Any) -> Dict:
@@ -16,6 +17,8 @@ def _dict_of(class_name: str, pairs: Any = (), /) -> Dict:
     """A dict given as pairs (how Python 2 reduced an OrderedDict) or as another dict."""
     if isinstance(pairs, Object) and not pairs.pairs:
         pairs = pairs.items
+    if isinstance(pairs, list | tuple):
+        check_keys(pair[0] for pair in pairs if isinstance(pair, list | tuple) and pair)
     try:
         return Dict(class_name, pairs)
     except (TypeError, ValueError):
@@ -68,6 +71,8 @@ def _bytearray(*args: Any) -> bytearray | Object:
 def _items(made: type[Any], items: Any) -> Any:
     if not isinstance(items, list | tuple | set | frozenset):
         raise PickleError(f"a {made.__name__} of a {type(items).__name__}", expected="a list")
+    if made in (set, frozenset):
+        check_keys(items)
     try:
         return made(items)
     except TypeError:
@@ -77,7 +82,10 @@ def _items(made: type[Any], items: Any) -> Any:
 def _complex(real: Any = 0.0, imaginary: Any = 0.0, /) -> complex:
     if not isinstance(real, int | float) or not isinstance(imaginary, int | float):
         raise PickleError("a complex number of something else than numbers")
-    return complex(real, imaginary)
+    try:
+        return complex(real, imaginary)
+    except OverflowError:
+        raise PickleError(f"a complex number of {shown(real, 40)} and {shown(imaginary, 40)}") from None
 
 
 def _reconstructor(cls: Any, base: Any, state: Any, /) -> Object:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from ..errors import LimitError, MalformedError, PickleError, TruncatedError
 from ..limits import Limits
@@ -15,6 +15,44 @@ Rebuild: TypeAlias = Callable[..., Any]
 
 _CHUNK = 1 << 16
 _LONG_BYTES = 1 << 16  # from here on bytes stay in the file
+_KEY_DEPTH = 100  # of tuples and frozensets in a key: Python hashes them by recursion
+_KEY_PARTS = 10_000  # in one key, shared parts counted as often as they are hashed
+_ALL_KEY_PARTS = 10_000_000  # in all keys of a pickle that are tuples or frozensets
+
+
+def key_parts(key: Any) -> int:
+    """Return how many values hashing a key (or an item of a set) has to visit.
+
+    Raises:
+        LimitError: more, or nested deeper, than hashing can stand.
+    """
+    if not isinstance(key, tuple | frozenset):
+        return 1
+    count = 0
+    waiting: list[tuple[Any, int]] = [(key, 1)]
+    while waiting:
+        value, depth = waiting.pop()
+        count += 1 + len(value)
+        if depth > _KEY_DEPTH:
+            raise LimitError(f"tuples nested deeper than {_KEY_DEPTH} as a key or an item of a set")
+        if count > _KEY_PARTS:
+            raise LimitError(f"more than {_KEY_PARTS} values in one key or item of a set")
+        waiting += [(item, depth + 1) for item in value if isinstance(item, tuple | frozenset)]
+    return count
+
+
+def check_keys(keys: Iterable[Any], left: int = _ALL_KEY_PARTS) -> int:
+    """Refuse keys that cannot be hashed at a reasonable cost; return what is left of how much they may hold.
+
+    Raises:
+        LimitError: a key that nests or holds too much, or too many such keys.
+    """
+    for key in keys:
+        if isinstance(key, tuple | frozenset):
+            left -= key_parts(key)
+            if left < 0:
+                raise LimitError(f"keys and items of sets that hold more than {_ALL_KEY_PARTS} values")
+    return left
 
 
 class Machine:
@@ -34,6 +72,7 @@ class Machine:
         self.globals: dict[Global, int] = {}
         self.known: dict[tuple[str, str], Global] = {}
         self.stand_ins: dict[int, Rebuild] = {}  # by id of a global in `known`: quicker than by its name
+        self.key_parts_left = _ALL_KEY_PARTS
         self.count = 0
         self.protocol = 0
         self.text_left = limits.text_bytes
@@ -151,7 +190,7 @@ class Machine:
             return
         try:
             self.stack.append(rebuild(*args))
-        except TypeError as error:
+        except (TypeError, OverflowError) as error:
             raise PickleError(f"{fn} cannot take the arguments it is given ({error})") from None
         except MalformedError as error:
             error.at(str(fn))
@@ -168,6 +207,10 @@ class Machine:
         made.kwargs = kwargs
         self.stack.append(made)
 
+    def check_keys(self, keys: list[Any]) -> None:
+        """Refuse keys and set items that cannot be hashed at a reasonable cost, one by one or together."""
+        self.key_parts_left = check_keys(keys, self.key_parts_left)
+
     def set_items(self, target: Any, flat: list[Any]) -> None:
         """Set keys and values, one after the other in `flat`, on a dict or an inert object."""
         if len(flat) % 2:
@@ -176,6 +219,7 @@ class Machine:
             target = target.pairs
         elif not isinstance(target, dict):
             raise PickleError(f"items are set on a {type(target).__name__}", expected="a dict")
+        self.check_keys(flat[::2])
         try:
             target.update(zip(flat[::2], flat[1::2], strict=True))
         except TypeError:
@@ -199,6 +243,7 @@ class Machine:
             return
         if not isinstance(target, set):
             raise PickleError(f"items are added to a {type(target).__name__}", expected="a set")
+        self.check_keys(items)
         try:
             target.update(items)
         except TypeError:

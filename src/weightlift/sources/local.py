@@ -16,7 +16,10 @@ class LocalFile(Source):
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
         self._fd = -1
-        self.path = os.fspath(path)
+        try:
+            self.path = os.fspath(path)
+        except TypeError:
+            raise SourceError(f"a {type(path).__name__} is no path", expected="a str or a path") from None
         self.name = os.path.basename(self.path) or self.path
         try:
             self._fd = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))

@@ -9,7 +9,7 @@ from __future__ import annotations
 from struct import Struct
 
 from ..dtypes import DTYPES, DType
-from ..errors import PickleError, TensorError
+from ..errors import PickleError, TensorError, shown
 from ..pickles import Blob, Global, Object
 from ..pickles.state import Rebuild
 from ..sources import Memory, Source
@@ -35,7 +35,7 @@ class NumpyDType:
 
     def __init__(self, code: Any, *_: Any) -> None:
         if not isinstance(code, str | bytes):
-            raise PickleError(f"numpy.dtype of {code!r:.40}", expected="a type string")
+            raise PickleError(f"numpy.dtype of {shown(code, 40)}", expected="a type string")
         text = code if isinstance(code, str) else code.decode("latin-1")
         self.little_endian = not text.startswith(">")
         self.code = text.lstrip("<>|=")
@@ -52,7 +52,7 @@ class NumpyDType:
         return DTYPES[name] if name else None
 
     def __repr__(self) -> str:
-        return f"numpy.dtype({self.code!r})"
+        return f"numpy.dtype({shown(self.code, 40)})"
 
 
 class Array:
@@ -73,8 +73,8 @@ class Array:
         if fields is None:
             return  # a subclass with a state of its own: what it adds is not an array's
         shape, dtype, fortran, data = fields
-        if not isinstance(shape, tuple) or not all(type(n) is int and n >= 0 for n in shape):
-            raise TensorError(f"numpy array of shape {shape!r:.80}", expected="a tuple of sizes")
+        if not isinstance(shape, tuple) or not all(type(n) is int and 0 <= n < 1 << 63 for n in shape):
+            raise TensorError(f"numpy array of shape {shown(shape)}", expected="a tuple of sizes")
         self.shape = shape
         self.dtype = dtype if isinstance(dtype, NumpyDType) else None
         self.fortran = bool(fortran)
@@ -130,7 +130,7 @@ def _array_from_buffer(buffer: Any, dtype: Any, shape: Any, order: Any = "C", ax
     made.build((shape, dtype, order == "F", bytes(buffer) if isinstance(buffer, bytearray) else buffer))
     if order == "K" and axes is not None:
         if not isinstance(axes, tuple | list) or sorted(axes) != list(range(len(made.shape))):
-            raise TensorError(f"axes {axes!r:.80} of a numpy array", expected="each of its axes once")
+            raise TensorError(f"axes {shown(axes)} of a numpy array", expected="each of its axes once")
         made.axes = tuple(axes)
     return made
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ..dtypes import DTYPES, dtype_named
-from ..errors import UnsupportedError
+from ..errors import UnsupportedError, shown
 from ..sources import Source
 from ..typed import Any
 from .computed import Computed
@@ -46,7 +46,7 @@ def _lazy(key: str, value: Any, storages: dict[int, Storage]) -> Any:
         return _from_torch(key, value, storages)
     if kind == "numpy" or hasattr(value, "__array_interface__"):
         return _from_numpy(key, value)
-    raise UnsupportedError(f"{key!r} is {value!r:.60}", expected="a torch tensor, an array or a lazy tensor")
+    raise UnsupportedError(f"{key!r} is {shown(value, 60)}", expected="a torch tensor, an array or a lazy tensor")
 
 
 def _is_plain(value: Any) -> bool:

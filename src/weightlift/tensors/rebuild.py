@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from ..dtypes import DType, dtype_named
-from ..errors import PickleError, TensorError
+from ..errors import PickleError, TensorError, shown, worded
 from ..pickles import Global, Object
 from ..pickles.known_globals import REBUILDS
 from ..pickles.python_values import PYTHON_VALUES
@@ -59,13 +59,15 @@ def _default_table() -> Mapping[Global, Rebuild]:
 
 def _sizes(value: Any, what: str) -> tuple[int, ...]:
     if not isinstance(value, tuple | list) or not all(type(n) is int for n in value) or len(value) > 64:
-        raise TensorError(f"{what} {value!r:.80}", expected="a tuple of at most 64 integers")
+        raise TensorError(f"{what} {shown(value)}", expected="a tuple of at most 64 integers")
+    if any(not -(1 << 63) <= n < 1 << 63 for n in value):
+        raise TensorError(f"{what} {shown(value)}", expected="integers of 64 bits")
     return tuple(value)
 
 
 def _index(value: Any, what: str) -> int:
-    if type(value) is not int:
-        raise TensorError(f"{what} {value!r:.80}", expected="an integer")
+    if type(value) is not int or not -(1 << 63) <= value < 1 << 63:
+        raise TensorError(f"{what} {shown(value)}", expected="an integer of 64 bits")
     return value
 
 
@@ -73,12 +75,12 @@ def dtype_of(value: Any) -> DType:
     """Return the dtype that a pickled `torch.float32` names."""
     if isinstance(value, Global) and value.module == "torch":
         return dtype_named(value.name)
-    raise TensorError(f"{value!r:.80} stands where a dtype should", expected="torch.<dtype>")
+    raise TensorError(f"{shown(value)} stands where a dtype should", expected="torch.<dtype>")
 
 
 def _tensor(storage: Any, offset: Any, size: Any, stride: Any) -> Tensor:
     if not isinstance(storage, TypedStorage) or storage.dtype is None:
-        raise TensorError(f"a tensor on {storage!r:.80}", expected="a storage of known element type")
+        raise TensorError(f"a tensor on {shown(storage)}", expected="a storage of known element type")
     at = storage.at(storage.dtype, _index(offset, "storage offset"))
     return Tensor(storage.dtype, _sizes(size, "size"), _sizes(stride, "stride"), at, storage.storage)
 
@@ -104,7 +106,7 @@ def _tensor_v3(
     metadata: Any = None,
 ) -> AnyTensor:
     if not isinstance(storage, TypedStorage):
-        raise TensorError(f"a tensor on {storage!r:.80}", expected="a storage")
+        raise TensorError(f"a tensor on {shown(storage)}", expected="a storage")
     flags = metadata if isinstance(metadata, dict) else {}
     kind = dtype_of(dtype)
     return Tensor(
@@ -121,7 +123,7 @@ def _tensor_v3(
 
 def _with_role(value: Any, role: Role, *, requires_grad: bool) -> AnyTensor:
     if not isinstance(value, Tensor | Composite):
-        raise TensorError(f"a {role} of {value!r:.80}", expected="a tensor")
+        raise TensorError(f"a {role} of {shown(value)}", expected="a tensor")
     return value.with_role(role, requires_grad=requires_grad)
 
 
@@ -142,7 +144,7 @@ def _qtensor(
     """A quantised tensor: the stored integers, and how they map to real numbers."""
     plain = _tensor(storage, offset, size, stride)
     if not isinstance(quantizer, tuple) or not quantizer or not isinstance(quantizer[0], Global):
-        raise TensorError(f"quantizer {quantizer!r:.80}", expected="(scheme, scale, zero point, ...)")
+        raise TensorError(f"quantizer {shown(quantizer)}", expected="(scheme, scale, zero point, ...)")
     scheme = quantizer[0].name
     as_integer = _QUANTIZED_AS.get(plain.dtype.name)
     parts = {"int_repr": replace(plain, dtype=dtype_named(as_integer))} if as_integer else {"packed": _packed(plain)}
@@ -185,11 +187,13 @@ def _sparse_tensor(layout: Any, data: Any) -> Composite:
     kind = layout.name.removeprefix("torch.") if isinstance(layout, Global) else ""
     names = _SPARSE_PARTS.get(kind)
     if names is None or not isinstance(data, tuple) or len(data) < len(names) + 1:
-        raise TensorError(f"a sparse tensor of layout {layout!r:.40}", expected=f"one of {', '.join(_SPARSE_PARTS)}")
+        raise TensorError(
+            f"a sparse tensor of layout {shown(layout, 40)}", expected=f"one of {', '.join(_SPARSE_PARTS)}"
+        )
     parts = dict(zip(names, data, strict=False))
     for name, part in parts.items():
         if not isinstance(part, Tensor):
-            raise TensorError(f"{name} of a sparse tensor is {part!r:.40}", expected="a tensor")
+            raise TensorError(f"{name} of a sparse tensor is {shown(part, 40)}", expected="a tensor")
     attributes = {}
     if kind == "sparse_coo":
         attributes["is_coalesced"] = data[3] if len(data) > 3 else None
@@ -200,7 +204,7 @@ def _nested_tensor(buffer: Any, sizes: Any, strides: Any, offsets: Any) -> Compo
     parts = {"values": buffer, "sizes": sizes, "strides": strides, "storage_offsets": offsets}
     for name, part in parts.items():
         if not isinstance(part, Tensor):
-            raise TensorError(f"{name} of a nested tensor is {part!r:.40}", expected="a tensor")
+            raise TensorError(f"{name} of a nested tensor is {shown(part, 40)}", expected="a tensor")
     rows = sizes.shape[0] if sizes.shape else 0
     width = sizes.shape[1] if len(sizes.shape) == 2 else 0
     return Composite("nested", buffer.dtype, (rows, *(-1 for _ in range(width))), parts)
@@ -209,7 +213,7 @@ def _nested_tensor(buffer: Any, sizes: Any, strides: Any, offsets: Any) -> Compo
 def _jagged_tensor(state: Any) -> Any:
     """`torch.nested` with the jagged layout: values and offsets, the ragged dimension is -1."""
     if not isinstance(state, dict):
-        raise TensorError(f"a jagged tensor from {state!r:.40}", expected="a dict")
+        raise TensorError(f"a jagged tensor from {shown(state, 40)}", expected="a dict")
     parts = {k: v for k, v in state.items() if isinstance(v, Tensor)}
     values = parts.get("values")
     if values is None or "offsets" not in parts:
@@ -235,7 +239,12 @@ def _wrapper_subclass(
 ) -> Composite:
     """A subclass that wraps others (DTensor ...); its parts come with the state, in `_from_type`."""
     return Composite(
-        "wrapper", dtype_of(dtype), _sizes(size, "size"), {}, requires_grad=grad is True, class_name=str(cls)
+        "wrapper",
+        dtype_of(dtype),
+        _sizes(size, "size"),
+        {},
+        requires_grad=grad is True,
+        class_name=worded(cls) if not isinstance(cls, Global) else str(cls),
     )
 
 
@@ -258,7 +267,7 @@ def _from_type(fn: Any, cls: Any, args: Any, state: Any = None) -> Any:
         role: Role = "buffer" if attributes.get("_is_buffer") is True else made.role
         if class_name in ("torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer"):
             role, class_name = ("parameter" if class_name.endswith("Parameter") else "buffer"), ""
-        return replace(made, role=role, class_name=class_name, extra={str(k): v for k, v in attributes.items()})
+        return replace(made, role=role, class_name=class_name, extra={worded(k): v for k, v in attributes.items()})
     return made
 
 
@@ -276,10 +285,10 @@ def _wrapped(made: Composite, attributes: dict[Any, Any], class_name: str) -> Co
     parts: dict[str, Tensor] = {}
     for key, value in attributes.items():
         if isinstance(value, Tensor):
-            parts[str(key)] = value
+            parts[worded(key)] = value
         elif isinstance(value, Composite):
-            parts |= {f"{key}.{name}": part for name, part in value.parts.items()}
-    rest = {str(k): v for k, v in attributes.items() if not isinstance(v, Tensor | Composite)}
+            parts |= {f"{worded(key)}.{name}": part for name, part in value.parts.items()}
+    rest = {worded(k): v for k, v in attributes.items() if not isinstance(v, Tensor | Composite)}
     return replace(made, parts=parts, attributes=rest, class_name=class_name)
 
 
@@ -289,7 +298,7 @@ def _device_tensor(data: Any, dtype: Any = None, device: Any = None, grad: Any =
 
     made = data.tensor() if isinstance(data, Array) else data
     if not isinstance(made, Tensor | Composite):
-        raise TensorError(f"a device tensor of {data!r:.40}", expected="an array or a tensor")
+        raise TensorError(f"a device tensor of {shown(data, 40)}", expected="an array or a tensor")
     # torch casts to `dtype` where it differs (bfloat16 came as a float32 array)
     if isinstance(made, Tensor) and dtype is not None and dtype_of(dtype) is not made.dtype:
         made = replace(made, cast=dtype_of(dtype))
@@ -302,7 +311,7 @@ def _size(sizes: Any = ()) -> tuple[int, ...]:
 
 def _layout(name: Any) -> Global:
     if not isinstance(name, str):
-        raise PickleError(f"layout {name!r:.40}", expected="a string")
+        raise PickleError(f"layout {shown(name, 40)}", expected="a string")
     return Global("torch", name.removeprefix("torch."))
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..errors import UnsupportedError, WeightliftError
+from ..errors import UnsupportedError, WeightliftError, shown
 from ..pickles import Global
 from ..pickles.script_objects import script_state
 from ..typed import Any
@@ -80,7 +80,7 @@ def _value(value: Any, made: Mapping[str, Any]) -> Any:
         return _script_object(script[0], _value(script[1], made))
     if value is None or isinstance(value, bool | int | float | complex | str | bytes | bytearray):
         return value
-    raise UnsupportedError(f"{value!r:.80}", expected="tensors or plain data")
+    raise UnsupportedError(f"{shown(value)}", expected="tensors or plain data")
 
 
 def _named(value: Global) -> Any:

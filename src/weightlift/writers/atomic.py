@@ -20,6 +20,8 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[int]:
         WriteError: the folder is missing or not writable, or the disk is full.
     """
     target = os.fspath(path)
+    if "\0" in target:
+        raise WriteError("a name with a NUL in it", expected="a file name to write to", where=target)
     folder, name = os.path.split(os.path.abspath(target))
     temporary = os.path.join(folder, f".{name[:200]}.{os.getpid()}.part")
     if os.path.isdir(target):

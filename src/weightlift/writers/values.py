@@ -10,7 +10,8 @@ import base64
 from collections.abc import Callable, Mapping
 
 from ..dtypes import DTYPES
-from ..errors import MalformedError, UnsupportedError
+from ..errors import MalformedError, UnsupportedError, shown
+from ..limits import DEFAULT_LIMITS
 from ..pickles import Dict, Global
 from ..pickles.script_objects import script_object, script_state
 from ..tensors import Composite, Tensor
@@ -20,6 +21,7 @@ from ..typed import Any
 JSON = Any
 _PLAIN = bool | int | str | None
 _DEEPEST = 50  # torch nests four deep; a list that holds itself would never end
+_MOST_VALUES = 100_000  # in one entry; the header of safetensors is no place for more
 
 
 def describe(key: str, value: Any, tensors: dict[str, Lazy]) -> JSON:
@@ -28,7 +30,34 @@ def describe(key: str, value: Any, tensors: dict[str, Lazy]) -> JSON:
     Raises:
         UnsupportedError: a value that is neither tensors nor plain data.
     """
+    if _is_too_much(value):
+        raise UnsupportedError(f"{key!r} holds more than {_MOST_VALUES} values", remedy="leave it out with --drop")
     return _describe(key, value, tensors, 0)
+
+
+def _is_too_much(value: Any) -> bool:
+    """Whether a value holds more than can be written out; what is shared is written as often as it is met."""
+    count = 0
+    waiting: list[tuple[Any, int]] = [(value, 0)]
+    while waiting:
+        item, depth = waiting.pop()
+        if depth > _DEEPEST:
+            continue  # refused when it is described
+        count += 1
+        if isinstance(item, dict):
+            inside = [*item.keys(), *item.values()]
+        elif isinstance(item, list | tuple):
+            inside = list(item)
+        elif isinstance(item, Composite):
+            inside = [*item.parts.values(), *item.attributes.values()]
+        elif (script := script_state(item)) is not None:
+            inside = [script[1]]
+        else:
+            continue
+        if count + len(inside) + len(waiting) > _MOST_VALUES:
+            return True
+        waiting += [(part, depth + 1) for part in inside]
+    return False
 
 
 def _describe(key: str, value: Any, tensors: dict[str, Lazy], depth: int) -> JSON:
@@ -75,19 +104,28 @@ def _describe(key: str, value: Any, tensors: dict[str, Lazy], depth: int) -> JSO
     if (script := script_state(value)) is not None:
         return {"script_object": script[0], "state": _describe(f"{key}.state", script[1], tensors, depth)}
     raise UnsupportedError(
-        f"{key!r} is {value!r:.80}, which is neither a tensor nor plain data", remedy="leave it out with --drop"
+        f"{key!r} is {shown(value)}, which is neither a tensor nor plain data", remedy="leave it out with --drop"
     )
 
 
 def is_describable(value: Any) -> bool:
     """Whether a value is data that a skeleton can hold."""
-    if isinstance(value, Tensor | Composite | float | bytes | bytearray | _PLAIN):
-        return True
-    if isinstance(value, Global):
-        return value.module == "torch"
-    if isinstance(value, tuple | list):
-        return all(map(is_describable, value))
-    return isinstance(value, dict) and all(is_describable(k) and is_describable(v) for k, v in value.items())
+    waiting, count = [value], 0
+    while waiting:
+        item = waiting.pop()
+        count += 1
+        if isinstance(item, tuple | list):
+            waiting += item
+        elif isinstance(item, dict):
+            waiting += [*item.keys(), *item.values()]
+        elif isinstance(item, Global):
+            if item.module != "torch":
+                return False
+        elif not isinstance(item, Tensor | Composite | float | bytes | bytearray | _PLAIN):
+            return False
+        if count + len(waiting) > _MOST_VALUES:
+            return False
+    return True
 
 
 def restore(skeleton: JSON, tensor: Callable[[str], Tensor]) -> Any:
@@ -97,7 +135,7 @@ def restore(skeleton: JSON, tensor: Callable[[str], Tensor]) -> Any:
         MalformedError: no skeleton that `describe` writes.
     """
     if not isinstance(skeleton, Mapping) or not skeleton:
-        raise MalformedError(f"{skeleton!r:.60} describes no value", expected="what weightlift writes")
+        raise MalformedError(f"{shown(skeleton, 60)} describes no value", expected="what weightlift writes")
     kind, content = next(iter(skeleton.items()))
     try:
         if kind == "tensor":
@@ -119,14 +157,27 @@ def restore(skeleton: JSON, tensor: Callable[[str], Tensor]) -> Any:
             return script_object(str(content), restore(skeleton["state"], tensor))
         if kind == "dict":
             return Dict("dict", [(restore(k, tensor), restore(v, tensor)) for k, v in content])
-    except (TypeError, ValueError, KeyError, AttributeError, RecursionError):
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError, RecursionError):
         pass
-    raise MalformedError(f"{skeleton!r:.60} describes no value", expected="what weightlift writes")
+    raise MalformedError(f"{shown(skeleton, 60)} describes no value", expected="what weightlift writes")
+
+
+def whole_numbers(sizes: Any) -> tuple[int, ...]:
+    """Return the sizes or strides of a tensor in a record.
+
+    Raises:
+        ValueError: they are no list of integers that a tensor can have.
+    """
+    if not isinstance(sizes, list) or len(sizes) > DEFAULT_LIMITS.dimensions:
+        raise ValueError
+    if not all(type(n) is int and -(1 << 63) <= n < 1 << 63 for n in sizes):
+        raise ValueError
+    return tuple(sizes)
 
 
 def _composite(skeleton: Mapping[str, Any], tensor: Callable[[str], Tensor]) -> Composite:
     parts = {name: tensor(key) for name, key in skeleton["parts"].items()}
     more = {name: restore(item, tensor) for name, item in skeleton["attributes"].items()}
     dtype = DTYPES[skeleton["dtype"]] if skeleton["dtype"] else None
-    shape = tuple(int(n) for n in skeleton["shape"])
+    shape = whole_numbers(skeleton["shape"])
     return Composite(str(skeleton["composite"]), dtype, shape, parts, more, class_name=str(skeleton["class"]))
