@@ -87,7 +87,7 @@ class StateDict(Mapping[str, Any]):
             seen.setdefault(_view(tensor) if tensor.numel else id(tensor), tensor)
         return list(seen.values())
 
-    def _held(self) -> Iterator[AnyTensor]:
+    def _held(self) -> Iterator[AnyTensor | Computed]:
         """Every tensor, those inside packed parameters and other values too."""
         for value in self._entries.values():
             yield from tensors_in(value)
@@ -312,8 +312,18 @@ class StateDict(Mapping[str, Any]):
             setattr(made, "_metadata", OrderedDict(self.versions))  # noqa: B010 - where load_state_dict looks for it
         return made
 
-    def save(self, path: str | os.PathLike[str], *, progress: Progress | None = None) -> Written:
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        max_shard_bytes: int | None = None,
+        *,
+        progress: Progress | None = None,
+    ) -> Written:
         """Write a safetensors file, streamed; tied weights are written once and restored on reading.
+
+        With `max_shard_bytes`, what is larger goes into several files beside an index, which is what to open
+        then: `NAME-00001-of-0000N.safetensors` and `NAME.safetensors.index.json`. An entry stays whole, and
+        those that share memory stay together, however large.
 
         Raises:
             WriteError: the file cannot be written; nothing is left behind.
@@ -324,6 +334,10 @@ class StateDict(Mapping[str, Any]):
         for key in self._entries:
             if not isinstance(key, str):
                 raise UnsupportedError(f"key {shown(key)}", expected="names that are strings")
+        if max_shard_bytes is not None:
+            from .writers.shards import write_shards
+
+            return write_shards(path, self._entries, max_shard_bytes, versions=self.versions, progress=progress)
         from .writers import write_safetensors
 
         return write_safetensors(path, self._entries, versions=self.versions, progress=progress)

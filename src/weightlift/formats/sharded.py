@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping
 
 from ..checkpoint import Checkpoint
 from ..errors import ContainerError, LimitError, MalformedError, SourceError, WeightliftError, shown
@@ -14,7 +15,10 @@ from ..findings import Finding
 from ..pickles import Dict, Global
 from ..sources import LocalFile, Source
 from ..state_dict import StateDict
+from ..tensors import Tensor
 from ..typed import Any
+from ..values import replace
+from ..writers.shards import OUR_NAMES
 from .base import Format, Opening, Probe
 
 _WHITESPACE = b" \t\r\n\xef\xbb\xbf"
@@ -41,6 +45,8 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
     _check_names(names, folder)
     shards: dict[str, StateDict] = {}
     found: dict[Global, int] = {}
+    findings: list[Finding] = []
+    versions: dict[str, Any] = {}
     for name in names:
         try:
             shard = open_source(LocalFile(os.path.join(folder, name)), opening.within())
@@ -49,20 +55,31 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
             error.at(f"shard {name!r}")
             raise
         found |= shard.globals
-    tree = Dict("dict")
+        versions |= shards[name].versions or {}
+        findings += [replace(each, message=f"shard {name!r}: {each.message}") for each in shard.own_findings]
+    entries: dict[str, Any] = {}
     missing = []
     for key, name in weight_map.items():
         if key in shards[name]:
-            tree[key] = shards[name][key]
-        else:
+            entries[key] = shards[name][key]
+        elif not _is_part(key, shards[name]):
             missing.append(f"{key!r} in {name!r}")
     if missing:
         more = f" and {len(missing) - 3} more" if len(missing) > 3 else ""
         raise ContainerError(
             f"the index lists {', '.join(missing[:3])}{more}, which is not there", expected="whole shards"
         )
-    unlisted = [key for shard in shards.values() for key in shard if key not in tree]
-    findings = []
+    unlisted = []
+    for held in shards.values():
+        for key in [key for key in held if key not in entries]:
+            if _is_recorded(key, held, weight_map):
+                entries[key] = held[key]
+            else:
+                unlisted.append(key)
+    entries, metadata = _in_order(entries, metadata)
+    tree = Dict("dict", entries)
+    if versions:
+        tree.build({"_metadata": versions})
     if unlisted:
         message = f"{len(unlisted)} tensors of the shards are not in the index: {', '.join(map(repr, unlisted[:3]))}"
         findings.append(Finding("unlisted", "warning", "", message))
@@ -74,6 +91,33 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
         globals=found,
         findings=tuple(findings),
         limits=opening.limits,
+    )
+
+
+def _in_order(entries: dict[str, Any], metadata: Any) -> tuple[dict[str, Any], Any]:
+    """The entries in the order that our own list of names gives, where there is one, and the metadata without it."""
+    order = metadata.get(OUR_NAMES) if isinstance(metadata, dict) else None
+    if not isinstance(order, list) or not all(isinstance(key, str) for key in order):
+        return entries, metadata
+    if len(order) != len(entries) or set(order) != set(entries):
+        return entries, metadata
+    return {key: entries[key] for key in order}, {key: value for key, value in metadata.items() if key != OUR_NAMES}
+
+
+def _is_part(key: str, shard: StateDict) -> bool:
+    """Whether a name is that of a part of something that the shard's own record puts together."""
+    return any(key.startswith(f"{name}.") and not isinstance(value, Tensor) for name, value in shard.items())
+
+
+def _is_recorded(key: str, shard: StateDict, listed: Mapping[str, str]) -> bool:
+    """Whether a name comes from the shard's own record: tied to another, a view in it, or put together from parts."""
+    value = shard[key]
+    if not isinstance(value, Tensor):
+        return True
+    return any(
+        other is value or (isinstance(other, Tensor) and other.storage is value.storage)
+        for name, other in shard.items()
+        if name != key and name in listed
     )
 
 
