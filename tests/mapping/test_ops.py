@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from weightlift.dtypes import DTYPES
+from weightlift.errors import OverflowingError
 from weightlift.mapping.plan import Plan
 from weightlift.sources import Source
 from weightlift.state_dict import StateDict
@@ -235,7 +236,7 @@ WRONG = [
     ("rearrange", (2, 3), "rearrange("),
     ("cat(0)", (2, 3), "nothing to join"),
     ("cat(0, e)", (2, 3), "nothing runs along {e}"),
-    ("stack", (2, 3), "nothing to join"),
+    ("stack", (2, 3), "stack; expected stack(0)"),
     ("split(0)", (2, 3), "split without several targets"),
     ("unstack(0)", (2, 3), "an index or {a,b} on the right"),
     ("rows([3])", (3, 2), "indices below (3,)"),
@@ -382,3 +383,37 @@ def test_a_concatenation_of_rows_streams():
     for ops in ("cat(0)", "stack(0)"):
         assert Plan.of(f"a, b -> c : {ops}").check({"a": part, "b": part}).peak_nbytes == 0
     assert Plan.of("a, b -> c : cat(1)").check({"a": part, "b": part}).peak_nbytes == 1600
+
+
+@pytest.mark.parametrize(
+    "call",
+    ["pad(0, 1)", "slice(0, 1)", "slice", "pad", "resize(grid, prefix=x)", "resize(grid, to=[2, 2], prefix=-5)",
+     "resize(grid, 3)", "t(5)", "cast(float64, 3, x=1)", "pad(0, 1, 1, value=3)", "rows()", "rows", "copy(2)",
+     "permute()", "cat", "cat(x)", "split(0, 2)", "scale(2, by=3)", "scale([2])", "add(1e999)"],
+)  # fmt: skip
+def test_calls_with_other_arguments_than_they_take(call):
+    """Too few, too many, or of another kind: a problem of the plan that shows the call, never a crash."""
+    source = {"a": np.ones((4, 4), dtype=np.float32)}
+    (problem, *_) = Plan.of(f"a -> b : {call} !lossy").check(source).problems
+    assert problem.code == "ops"
+    assert call.replace("1e999", "inf").removesuffix("()") in problem.message
+    assert "expected" in problem.message
+
+
+@pytest.mark.parametrize("dtype", [np.int64, np.uint8, np.bool_])
+@pytest.mark.parametrize("call", ["scale(0.5)", "add(1)"])
+def test_arithmetic_is_for_floats(dtype, call):
+    """A scaled integer would be cut off without a word."""
+    (problem,) = Plan.of(f"a -> b : {call}").check({"a": np.ones(3, dtype=dtype)}).problems
+    assert "expected floating point values" in problem.message
+
+
+@pytest.mark.parametrize("call", ["scale(1000)", "add(60000)"])
+def test_arithmetic_that_overflows(call):
+    """What becomes infinite is an error, unless the rule allows it; what was infinite stays."""
+    source = {"a": np.array([60000, np.inf, np.nan, 1], dtype=np.float16)}
+    with pytest.raises(OverflowingError, match="1 values do not fit into float16"):
+        Plan.of(f"a -> b : {call}").state_dict(source)["b"].numpy()
+    allowed = Plan.of(f"a -> b : {call} !overflow").state_dict(source)["b"].numpy()
+    assert np.isinf(allowed[:2]).all()
+    assert np.isfinite(allowed[3])

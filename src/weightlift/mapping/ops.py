@@ -6,10 +6,12 @@ and only what cannot be a view is computed, when its values are asked for.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
+from functools import partial
 
 from ..dtypes import DTYPES, DType
-from ..errors import PlanError
+from ..errors import OverflowingError, PlanError
 from ..tensors import Tensor
 from ..tensors.casting import cast, holds_all
 from ..tensors.computed import Computed, Lazy
@@ -31,6 +33,8 @@ class Call:
     args: Arguments
     named: Mapping[str, Any]
     column: int = 0
+    overflow: bool = False
+    """Whether the rule is marked !overflow."""
 
     def __str__(self) -> str:
         words = [_spell(arg) for arg in self.args] + [f"{key}={_spell(value)}" for key, value in self.named.items()]
@@ -324,16 +328,30 @@ def _unpad(call: Call, before: Bundle, after: Bundle) -> list[Call] | None:
 
 def _arithmetic(fn: Callable[[Array, float], Array]) -> Callable[[Bundle, Call], Bundle]:
     def apply(bundle: Bundle, call: Call) -> Bundle:
-        by = call.args[0] if len(call.args) == 1 else None
-        if not isinstance(by, int | float) or isinstance(by, bool):
-            raise PlanError(f"{call}", expected="one number")
-        return bundle.each(
-            lambda item: _computed(
-                item.dtype, item.shape, [item], lambda values: fn(values[0], by).astype(values[0].dtype)
-            )
-        )
+        def computed(item: Lazy) -> Lazy:
+            if "float" not in item.dtype.name and not item.dtype.is_complex:
+                raise PlanError(f"{call} of {item.dtype}", expected="floating point values: others would be cut off")
+            return _computed(item.dtype, item.shape, [item], partial(_carried_out, fn=fn, call=call))
+
+        return bundle.each(computed)
 
     return apply
+
+
+def _carried_out(values: list[Array], *, fn: Callable[[Array, float], Array], call: Call) -> Array:
+    """Arithmetic in the tensor's own type; a finite value that becomes infinite is an error, unless allowed."""
+    np = _np()
+    with np.errstate(over="ignore", invalid="ignore"):
+        made = fn(values[0], call.args[0]).astype(values[0].dtype)
+        wide = np.complex128 if made.dtype.kind == "c" else np.float64
+        lost = (
+            0 if call.overflow else int((np.isfinite(values[0].astype(wide)) & ~np.isfinite(made.astype(wide))).sum())
+        )
+    if lost:
+        raise OverflowingError(
+            f"{call}: {lost} values do not fit into {made.dtype}", remedy="cast to a wider type first, or say !overflow"
+        )
+    return made
 
 
 def _unscale(call: Call, before: Bundle, after: Bundle) -> list[Call] | None:
@@ -348,7 +366,7 @@ def _cast(bundle: Bundle, call: Call) -> Bundle:
     dtype = DTYPES.get(str(call.args[0])) if call.args else None
     if dtype is None:
         raise PlanError(f"{call}", expected="a dtype of torch")
-    return bundle.each(lambda item: cast(item, dtype))
+    return bundle.each(lambda item: cast(item, dtype, overflow=call.overflow))
 
 
 def _uncast(call: Call, before: Bundle, after: Bundle) -> list[Call] | None:
@@ -409,6 +427,70 @@ def _narrows(call: Call, before: Bundle) -> bool:
     return wanted is not None and not all(holds_all(wanted, item.dtype) for item in before.items.values())
 
 
+_EXAMPLES = {
+    "t": "t, alone",
+    "permute": "whole numbers, or names that dims gives: permute(1, 0)",
+    "reshape": "whole numbers, or names that dims gives: reshape(4, -1)",
+    "rearrange": 'rearrange("(q h) c -> (h q) c", q=3)',
+    "cat": "cat(0), or cat(0, i) for an index",
+    "split": "split(0), or split(0, [2, 2])",
+    "stack": "stack(0), or stack(0, i) for an index",
+    "unstack": "unstack(0), or unstack(0, i) for an index",
+    "copy": "copy, alone",
+    "rows": "rows([2, 0, 1]), the rows to take",
+    "slice": "slice(dimension, start, stop)",
+    "pad": "pad(dimension, before, after)",
+    "scale": "one number: scale(2.5)",
+    "add": "one number: add(1)",
+    "cast": "a dtype of torch: cast(float16)",
+    "resize": "resize(grid, to=[rows, columns], prefix=1), sizes of 0 or more",
+}
+_NAMED: dict[str, tuple[str, ...]] = {"split": ("along",), "resize": ("to", "prefix")}
+
+
+def _fits(call: Call) -> bool:
+    """Whether a call has the arguments that its operation takes, no fewer and no more."""
+    args, count = call.args, len(call.args)
+    if call.name != "rearrange" and not set(call.named) <= set(_NAMED.get(call.name, ())):
+        return False
+    numbers = args[0] if count == 1 and isinstance(args[0], list) else args
+    whole = all(type(n) is int for n in numbers)
+    if call.name in ("t", "copy"):
+        return not count
+    if call.name in ("permute", "reshape", "rows"):
+        return whole and bool(count) and (bool(numbers) or call.name != "permute")
+    if call.name in ("slice", "pad"):
+        return whole and len(numbers) == 3
+    if call.name in ("cat", "stack", "unstack"):
+        return count in (1, 2) and type(args[0]) is int and isinstance(args[-1], int | str)
+    if call.name == "split":
+        return count in (1, 2) and type(args[0]) is int and (count == 1 or isinstance(args[1], list))
+    if call.name in ("scale", "add"):
+        return count == 1 and type(args[0]) in (int, float) and math.isfinite(args[0])
+    if call.name == "resize":
+        prefix = call.named.get("prefix", 0)
+        return args == ("grid",) and type(prefix) is int and prefix >= 0
+    return count == 1 and isinstance(args[0], str)
+
+
+def _held_to(operation: Op) -> Op:
+    """The operation, which refuses arguments that it does not take before it looks at a tensor."""
+
+    def checked(call: Call) -> None:
+        if not _fits(call):
+            raise PlanError(f"{call}", expected=_EXAMPLES[call.name])
+
+    def apply(bundle: Bundle, call: Call, *target: Any) -> Bundle:
+        checked(call)
+        return operation.apply(bundle, call, *target)
+
+    def loses(call: Call, before: Bundle) -> bool:
+        checked(call)
+        return operation.loses(call, before)
+
+    return replace(operation, apply=apply, loses=loses)
+
+
 OPS: dict[str, Op] = {
     "t": Op(_t, _itself),
     "permute": Op(_permute, _unpermute),
@@ -427,6 +509,7 @@ OPS: dict[str, Op] = {
     "cast": Op(_cast, _uncast, loses=_narrows),
     "resize": Op(_resize, _none, exact="none", moments="none", loses=_loses_some),
 }
+OPS = {name: _held_to(operation) for name, operation in OPS.items()}
 """One line for each operation; `drop`, `init` and `tie` are kinds of rules, not operations."""
 
 PARTING = ("split", "unstack", "copy")

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
     from .optimizer_report import OptimizerReport
 
 VERSION = 1
+BASIC, LITERAL = '"' * 3, "'" * 3
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
 _RULES = re.compile(r'^[ \t]*rules[ \t]*=[ \t]*("""|\'\'\')', re.MULTILINE)
 
 
@@ -61,6 +63,12 @@ class Plan:
         lines = [_first_line(text, found.end()) for found in _RULES.finditer(text)]
         rules: list[Rule] = []
         blocks = document.get("block", [])
+        if not isinstance(blocks, list):
+            raise PlanError(f"block = {blocks!r:.60}", expected="[[block]] with rules")
+        for side in ("source", "target"):
+            about = document.get(side, {})
+            if not isinstance(about, dict) or not isinstance(about.get("schema", ""), str):
+                raise PlanError(f"{side} = {about!r:.60}", expected=f"[{side}] with a schema")
         for i, block in enumerate(blocks):
             rules += _block(block, dims, lines[i] if len(lines) == len(blocks) else 1)
         schemas = {
@@ -73,7 +81,7 @@ class Plan:
         """Return a plan of rule lines alone."""
         head = "".join(f"{name} = {size}\n" for name, size in (dims or {}).items())
         middle = f"\n[dims]\n{head}" if head else ""
-        return cls.parse(f'plan = {VERSION}\n{middle}\n[[block]]\nrules = """\n{rules.strip(chr(10))}\n"""\n')
+        return cls.parse(f"plan = {VERSION}\n{middle}\n[[block]]\nrules = {_quoted(rules.strip(chr(10)))}\n")
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Plan:
@@ -185,6 +193,17 @@ class Plan:
         return self.text
 
 
+def _quoted(rules: str) -> str:
+    """Rule lines as a TOML string that gives them back as they are: plain or literal where that can be."""
+    odd = _CONTROL.search(rules) is not None
+    for quotes, special in ((BASIC, (BASIC, "\\")), (LITERAL, (LITERAL,))):
+        if not odd and not any(text in rules for text in special):
+            return f"{quotes}\n{rules}\n{quotes}"
+    plain = rules.replace("\\", "\\\\").replace('"', '\\"')
+    escaped = _CONTROL.sub(lambda found: f"\\u{ord(found.group()):04x}", plain)
+    return f"{BASIC}\n{escaped}\n{BASIC}"
+
+
 def _first_line(text: str, at: int) -> int:
     """Number of the line that a multi-line string begins with; TOML leaves out a newline right after the quotes."""
     return text.count("\n", 0, at) + (2 if text[at : at + 1] == "\n" else 1)
@@ -197,9 +216,14 @@ def _dims(found: Any) -> dict[str, int]:
 
 
 def _block(block: Any, dims: Mapping[str, int], line: int) -> list[Rule]:
+    if not isinstance(block, dict):
+        raise PlanError(f"a block that is {block!r:.60}", expected="[[block]] with rules")
     unknown = set(block) - {"source", "target", "rules"}
     if unknown or not isinstance(block.get("rules"), str):
         raise PlanError(f"a block with {', '.join(sorted(block))}", expected='rules = """..."""; source, target')
     prefixes = (block.get("source", ""), block.get("target", ""))
+    if not all(isinstance(prefix, str) for prefix in prefixes):
+        wrong = next(side for side in ("source", "target") if not isinstance(block.get(side, ""), str))
+        raise PlanError(f"{wrong} = {block[wrong]!r:.60} in a block", expected="the beginning of the names")
     found = (parse_rule(text, line + i, dims, prefixes) for i, text in enumerate(block["rules"].split("\n")))
     return [rule for rule in found if rule is not None]

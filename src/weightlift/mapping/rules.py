@@ -18,7 +18,7 @@ from collections.abc import Mapping
 from ..errors import PatternError, PlanError
 from ..patterns import Pattern, pattern
 from ..typed import Any, Literal
-from ..values import dataclass
+from ..values import dataclass, replace
 from .ops import OPS, Call
 
 Kind = Literal["map", "tie", "drop", "init"]
@@ -117,6 +117,8 @@ class _Parser:
         at = found.end()
         targets, colon, ops_text = right.partition(" : ")
         calls, tie, rest = self._ops(ops_text, at + len(targets) + 3) if colon else ((), False, "")
+        if "overflow" in flags:
+            calls = tuple(replace(call, overflow=True) for call in calls)
         is_tie = found.group(1) == "=>"
         if is_tie != tie:
             raise PatternError("a tie", expected="`a => b : tie`, the arrow and the word", column=found.start() + 2)
@@ -181,7 +183,7 @@ class _Parser:
             spans: tuple[Span, ...] = ()
             name = piece
             if found := _SLICE.match(piece):
-                name, spans = found.group("name"), self._spans(found.group("spans"), start)
+                name, spans = found.group("name"), self._spans(found.group("spans"), start + found.start("spans"))
             terms.append(Term(self._pattern(name, start, prefix), spans))
         return tuple(terms)
 
@@ -195,10 +197,12 @@ class _Parser:
 
     def _spans(self, text: str, at: int) -> tuple[Span, ...]:
         spans = []
-        for piece in text.split(","):
+        for found in re.finditer(r"[^,]+|(?<=,)(?=,|$)|^$", text):
+            piece = found.group()
             low, colon, high = piece.strip().partition(":")
             if not colon or not all(not part or part.isdecimal() for part in (low, high)):
-                raise PatternError(f"[{text}]", expected="start:stop for each leading dimension", column=at + 1)
+                column = at + found.start() + len(piece) - len(piece.lstrip()) + 1
+                raise PatternError(f"[{text}]", expected="start:stop for each leading dimension", column=column)
             spans.append((int(low) if low else None, int(high) if high else None))
         return tuple(spans)
 
@@ -268,16 +272,23 @@ _ARITHMETIC: dict[type[ast.operator], Any] = {
 def _outside_braces(text: str, at: int) -> list[tuple[str, int]]:
     """Split at commas that are in no braces or brackets; return (piece, column from 0)."""
     pieces, depth, start = [], 0, 0
+    opened: list[int] = []
     for i, letter in enumerate(text + ","):
         depth += (letter in "{[") - (letter in "}]")
-        if letter == "," and depth <= 0:
+        if letter in "{[":
+            opened.append(i)
+        elif letter in "}]":
+            if not opened:
+                raise PatternError("a brace without its partner", expected="{...} or [...]", column=at + i + 1)
+            opened.pop()
+        if letter == "," and depth == 0:
             piece = text[start:i]
             if not piece.strip():
                 raise PatternError("an empty place", expected="a pattern", column=at + start + 1)
             pieces.append((piece.strip(), at + start + len(piece) - len(piece.lstrip())))
             start = i + 1
-    if depth:
-        raise PatternError("a brace without its partner", expected="{...} or [...]", column=at + start + 1)
+    if opened:
+        raise PatternError("a brace without its partner", expected="{...} or [...]", column=at + opened[-1] + 1)
     return pieces
 
 
