@@ -70,7 +70,7 @@ def apply_to_module(
         except WeightliftError as error:
             error.at(repr(key))
             raise
-    replaced = set_down(target, staged, assign=assign, step=step)
+    replaced = set_down(target, staged, assign=assign, step=step, files=files)
     return replace(report, notes=(*report.notes, *_notes(target, replaced)))
 
 
@@ -78,7 +78,7 @@ def _notes(target: ModuleTarget, replaced: Mapping[int, Any]) -> list[str]:
     """What the caller has to know, or to do, after it."""
     notes = [
         f"a live {kind} still holds {count} of the parameters that were replaced; make it anew, or load without assign"
-        for kind, count in optimizers_holding(replaced)
+        for kind, count in optimizers_holding(replaced, target.slots.values())
     ]
     notes += [f"{key!r} is neither a parameter nor a buffer, and was left as it is" for key in target.extra]
     notes += [f"{key!r} is in no state dict and has no values (meta)" for key in target.without_values]
