@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORPUS := .corpus
 
-.PHONY: help demo test check format corpus test-architectures bench changelog clean
+.PHONY: help demo test check format corpus test-architectures test-converters bench changelog clean
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/'
 
@@ -53,6 +53,9 @@ changelog: $(VENV)/.ready  ## Gather the fragments of changelog.d/ into CHANGELO
 
 test-architectures:  ## Whole modules of real libraries against their own state_dict() (downloads several GB)
 	$(PYTHON) tests/architectures/run.py --venv .venv-architectures --record
+
+test-converters:  ## The plans of plans/ against the libraries' own converters (downloads several GB)
+	$(PYTHON) tests/converters/run.py --venv .venv-architectures
 
 clean:  ## Remove everything that can be made again
 	rm -rf .venv .venv-demo .venv-architectures .corpus demo/files build dist .mypy_cache .ruff_cache .hypothesis

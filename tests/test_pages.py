@@ -14,6 +14,7 @@ import contextlib
 import io
 import re
 import sys
+from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -108,12 +109,20 @@ def test_a_page_runs(page, folder, monkeypatch):
     run_page(page, STAND_INS.get(page.name, dict)(), monkeypatch)
 
 
+def _classifier(classes: int) -> torch.nn.Module:
+    return torch.nn.Sequential(
+        OrderedDict({"body": torch.nn.Linear(4, 4), "head": torch.nn.Linear(4, classes)}),
+    )
+
+
 def test_the_readme_runs(folder, monkeypatch):
     """The README's code runs on a file with those names, hands the weights to the model and writes them."""
     (folder / "yolov5s.pt").write_bytes(torch_zip(pickled(dict_of(("model.0.conv.weight", tensor())))))
+    torch.save({"state_dict": torch.nn.DataParallel(_classifier(3)).state_dict()}, "old.ckpt")
+    new_model = _classifier(5)
     loaded: dict[str, Any] = {}
     model = type("Model", (), {"load_state_dict": staticmethod(loaded.update)})
-    run_page(ROOT / "README.md", {"model": model}, monkeypatch)
+    run_page(ROOT / "README.md", {"model": model, "new_model": new_model}, monkeypatch)
     assert list(loaded) == ["model.0.conv.weight"]
     assert (folder / "weights.safetensors").exists()
 

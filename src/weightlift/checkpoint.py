@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 
-from .errors import AmbiguousStateDictError, NoStateDictError
+from .errors import AmbiguousStateDictError, NoStateDictError, plural
 from .findings import Finding
 from .limits import DEFAULT_LIMITS, Limits
 from .paths import Path
@@ -87,7 +87,12 @@ class Checkpoint:
             if name in self.state_dicts:
                 return self.state_dicts[name]
             known = ", ".join(repr(n) for n in list(self.state_dicts)[:20]) or "none"
-            raise NoStateDictError(f"no state dict {name!r}", expected=f"one of: {known}", where=self.source.name)
+            raise NoStateDictError(
+                f"no state dict {name!r}",
+                expected=f"one of: {known}",
+                remedy=_nearest(name, list(self.state_dicts)),
+                where=self.source.name,
+            )
         chosen, _ = choose(self.candidates)
         if chosen is not None:
             return chosen.state_dict
@@ -99,15 +104,22 @@ class Checkpoint:
                 where=self.source.name,
             )
         rows = "; ".join(
-            f"{c.name!r} ({len(c.state_dict)} entries, {c.state_dict.nbytes:,} bytes)" for c in self.candidates[:20]
+            f"{c.name!r} ({plural(len(c.state_dict), 'entry', 'entries')}, {c.state_dict.nbytes:,} bytes)"
+            for c in self.candidates[:20]
         )
         more = f"; and {len(self.candidates) - 20} more" if len(self.candidates) > 20 else ""
         raise AmbiguousStateDictError(
-            f"{len(self.candidates)} state dicts and none is plainly the weights: {rows}{more}",
-            remedy="choose one by name (--name NAME, or state_dict(NAME))",
+            f"{plural(len(self.candidates), 'state dict')} and none is plainly the weights: {rows}{more}",
+            remedy=f"choose one: --name {self.candidates[0].name!r}, or state_dict({self.candidates[0].name!r})",
             where=self.source.name,
         )
 
     def __repr__(self) -> str:
         names = ", ".join(repr(name) for name in self.state_dicts)
         return f"<Checkpoint {self.source.name!r} ({self.format}): state dicts {names or 'none'}>"
+
+
+def _nearest(name: str, names: list[str]) -> str:
+    from difflib import get_close_matches
+
+    return f"did you mean {near[0]!r}?" if (near := get_close_matches(name, names, 1)) else ""

@@ -145,6 +145,11 @@ def _without_middle(text: str, longest: int) -> str:
     return text if len(text) <= longest else f"{text[: longest // 2]}...{text[-longest // 3 :]}"
 
 
+def plural(count: int, noun: str, several: str = "") -> str:
+    """Return the count with its noun: 1 tensor, 2 tensors."""
+    return f"{count:,} {noun if count == 1 else several or noun + 's'}"
+
+
 def shown(value: object, limit: int = 80) -> str:
     """Return the first `limit` characters of a value's repr, at a cost that what a file holds cannot raise.
 

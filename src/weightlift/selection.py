@@ -2,7 +2,7 @@
 
 The rule, in order:
 1. A state dict whose every tensor is also in another, larger one is a part of it and set aside.
-2. If one is left, it is the weights.
+2. If one is left, and not under a name for something else, it is the weights.
 3. If exactly one of the rest stands under a name for weights (`state_dict`, `model` ...) and every
    other one under a name for something else (`optimizer`, `normalizer`, `rng_state` ...), it is.
 4. Otherwise none is: the caller has to choose. An EMA beside a model, a generator beside a
@@ -57,10 +57,10 @@ class Candidate:
 
 
 def is_state_dict(value: Any) -> bool:
-    """Whether a dict maps names to tensors: all of them, extra state aside, and at least one."""
+    """Whether a dict maps names to tensors: more of them than of numbers and texts, and of nothing else."""
     if not isinstance(value, dict) or not value:
         return False
-    tensors = 0
+    tensors = plain = 0
     for key, item in value.items():
         if not isinstance(key, str):
             return False
@@ -68,9 +68,11 @@ def is_state_dict(value: Any) -> bool:
             tensors += 1
         elif script_state(item) is not None or (isinstance(item, tuple) and key.endswith("_packed_params")):
             tensors += 1  # packed parameters of a quantised module: tensors, one level down
+        elif isinstance(item, bool | int | float | str):
+            plain += 1  # `alpha` of an adapter, a step count
         elif not _may_stand_beside_tensors(key, item):
             return False
-    return tensors > 0
+    return tensors > plain
 
 
 def _may_stand_beside_tensors(key: str, item: Any) -> bool:
@@ -140,7 +142,7 @@ def choose(candidates: list[Candidate]) -> tuple[Candidate | None, list[Candidat
         if len(weights) != 1 or not all(_is_other(c) for c in left if c is not weights[0]):
             return None, candidates
         left = weights
-    if not left:
+    if not left or _is_other(left[0]):
         return None, candidates
     return left[0], [c for c in candidates if c is not left[0]]
 

@@ -10,6 +10,7 @@ from .paths import Index, Path
 from .pickles import Object
 from .pickles.nodes import NOT_BUILT
 from .tensors import Composite, Tensor
+from .tensors.computed import Computed
 from .tensors.lazy import AnyTensor
 from .typed import Any
 
@@ -79,11 +80,11 @@ def walk(
             stack.append(children(path, value))
 
 
-def tensors_in(value: Any) -> Iterator[AnyTensor]:
+def tensors_in(value: Any) -> Iterator[AnyTensor | Computed]:
     """Yield the tensors in a value: itself, or those that it holds at any depth."""
-    if isinstance(value, Tensor | Composite):
+    if isinstance(value, Tensor | Composite | Computed):
         yield value
     elif isinstance(value, dict | list | tuple | Object):
         for _, inner in walk(value):
-            if isinstance(inner, Tensor | Composite):
+            if isinstance(inner, Tensor | Composite | Computed):
                 yield inner

@@ -58,3 +58,20 @@ def test_two_models_are_told_apart(tmp_path):
     assert checkpoint.state_dict("critic.pt")["w"].numpy().tolist() == [2.0] * 3
     with pytest.raises(weightlift.WeightliftError, match="2 state dicts and none is plainly the weights"):
         checkpoint.state_dict()
+
+
+def test_scripted_modules_keep_their_own_code_and_constants(tmp_path):
+    """In a zip of two TorchScript files each module is read by what stands in its own file."""
+    truth = {}
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+        for name, made in (("a", torch.nn.Linear(2, 3)), ("b", torch.nn.Conv1d(3, 4, 2))):
+            inner = io.BytesIO()
+            torch.jit.save(torch.jit.script(made), inner)
+            archive.writestr(f"{name}.pt", inner.getvalue())
+            truth[f"{name}.pt"] = made.state_dict()
+    found = weightlift.open(tmp_path / "two.zip").state_dicts
+    read = {name.removeprefix("['").removesuffix("']"): held.to_torch() for name, held in found.items()}
+    assert read.keys() == truth.keys()
+    for name, held in truth.items():
+        assert read[name].keys() == held.keys()
+        assert all(torch.equal(read[name][key], value) for key, value in held.items())

@@ -42,7 +42,9 @@ def test_tied_weights_of_save_model_come_back(tmp_path):
     model = torch.nn.Sequential(torch.nn.Embedding(5, 3), torch.nn.Linear(3, 5, bias=False))
     model[1].weight = model[0].weight
     safetensors.torch.save_model(model, str(tmp_path / "x"))
-    made = weightlift.open(tmp_path / "x").state_dict().to_torch()
+    checkpoint = weightlift.open(tmp_path / "x")
+    assert [f.code for f in checkpoint.findings] == ["recorded-ties"]
+    made = checkpoint.state_dict().to_torch()
     assert set(made) == {"0.weight", "1.weight"}
     assert made["0.weight"].data_ptr() == made["1.weight"].data_ptr()
     model.load_state_dict(made)
@@ -52,6 +54,24 @@ def test_metadata_that_happens_to_name_a_tensor_makes_no_tensor(tmp_path):
     """A tensor called 'pt' is not taken for what `format: pt` is tied to."""
     safetensors.torch.save_file({"pt": torch.zeros(2)}, tmp_path / "x", metadata={"format": "pt"})
     assert list(weightlift.open(tmp_path / "x").state_dict()) == ["pt"]
+
+
+def test_a_remark_that_happens_to_name_a_tensor_makes_no_tensor(tmp_path):
+    """Metadata is free text: `base = weight` is no parameter called base."""
+    safetensors.torch.save_file({"weight": torch.zeros(2)}, tmp_path / "x", metadata={"base": "weight"})
+    checkpoint = weightlift.open(tmp_path / "x")
+    assert list(checkpoint.state_dict()) == ["weight"]
+    assert checkpoint.details["metadata"]["base"] == "weight"
+
+
+def test_only_recorded_ties_come_back_from_our_own_files(tmp_path):
+    """In a file of ours the record says what is tied; a remark beside it stays one."""
+    both = torch.zeros(2)
+    torch.save({"a.w": both, "b.w": both}, tmp_path / "x.pt")
+    weightlift.extract(tmp_path / "x.pt", tmp_path / "x")
+    read = weightlift.open(tmp_path / "x")
+    assert list(read.state_dict()) == ["a.w", "b.w"]
+    assert not read.findings
 
 
 def test_a_written_file_loads_into_the_model_by_the_package(tmp_path):

@@ -241,3 +241,13 @@ def test_an_archive_of_more_than_4_gib(tmp_path):
     assert (big.nbytes, big.shape) == (5 << 30, tuple(truth["big"].shape))
     assert big.storage.source().read_at(big.nbytes - 16, 16) == element_bytes(truth["big"][-4:]) == element_bytes(tail)
     assert state_dict["after"].tobytes() == element_bytes(truth["after"]) == element_bytes(after)
+
+
+def test_members_that_torch_does_not_write_are_told(tmp_path):
+    """Something appended to a torch file is a warning, not silence."""
+    torch.save({"w": torch.zeros(2)}, tmp_path / "x.pt")
+    assert not weightlift.open(tmp_path / "x.pt").findings
+    with zipfile.ZipFile(tmp_path / "x.pt", "a") as archive:
+        archive.writestr("x/run_me.py", "print()")
+    (finding,) = weightlift.open(tmp_path / "x.pt").findings
+    assert (finding.code, finding.message) == ("extra-members", "1 member that torch does not write: x/run_me.py")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import signal
+import subprocess
+import sys
 
 import pytest
 
@@ -10,7 +13,7 @@ import weightlift
 from weightlift.faces.cli import main
 from weightlift.faces.text import human_bytes, short_dtype
 
-from builders import dict_of, integer, named, pickled, tensor, torch_zip
+from builders import FOUR_FLOATS, dict_of, integer, named, pickled, storage, tensor, torch_zip
 
 
 @pytest.fixture
@@ -69,7 +72,7 @@ def test_several_models_need_a_name(write, tmp_path, capsys):
     )
     out = str(tmp_path / "w.safetensors")
     assert main(["extract", str(path), out]) == 2
-    assert "'G' (1 entries, 16 bytes); 'D' (1 entries, 8 bytes)" in capsys.readouterr().err
+    assert "'G' (1 entry, 16 bytes); 'D' (1 entry, 8 bytes)" in capsys.readouterr().err
     assert main(["extract", str(path), out, "--name", "D"]) == 0
     assert list(weightlift.open(out).state_dict()) == ["v"]
 
@@ -119,3 +122,54 @@ def test_select_and_drop(bundle, tmp_path, capsys):
     capsys.readouterr()
     assert main(["extract", str(bundle), out, "--drop", "layer.**"]) == 2
     assert "pattern 'layer.**' fits no name" in capsys.readouterr().err
+
+
+def test_output_that_cannot_be_written_is_an_error(bundle):
+    """A full disk behind standard output is said in one line, exit 2."""
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "weightlift", "inspect", str(bundle)]
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (
+        2, "weightlift: the output cannot be written: No space left on device\n",
+    )  # fmt: skip
+
+
+def test_a_closed_output_is_no_traceback(bundle):
+    """Without a standard output the command still ends with its own exit code."""
+    command = f"exec {sys.executable} -m weightlift inspect {bundle} >&-"
+    done = subprocess.run(["sh", "-c", command], stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+def test_a_command_that_is_ended_leaves_nothing(write, tmp_path, number):
+    """Killed in the middle of the bytes, extract leaves no part of a file and ends with 130."""
+    path = write(torch_zip())
+    out = tmp_path / "out"
+    out.mkdir()
+    program = f"""
+import os, signal, sys
+from weightlift.faces.cli import main
+from weightlift.writers import safetensors
+safetensors.append_tensor = lambda fd, tensor: os.kill(os.getpid(), {int(number)})
+sys.exit(main(["extract", {str(path)!r}, {str(out / "w")!r}]))
+"""
+    done = subprocess.run([sys.executable, "-c", program], stderr=subprocess.PIPE, text=True, check=False)
+    assert (done.returncode, done.stderr) == (130, "interrupted; nothing was left behind\n")
+    assert list(out.iterdir()) == []
+
+
+def test_extract_into_shards(write, tmp_path, capsys):
+    """A size cuts the output into files with an index; what is no size is wrong usage."""
+    both = dict_of(("a", tensor()), ("b", tensor(where=storage("1"))))
+    bundle = write(torch_zip(pickled(both), {"data/0": FOUR_FLOATS, "data/1": bytes(range(16))}))
+    out = str(tmp_path / "w.safetensors")
+    assert main(["extract", str(bundle), out, "--max-shard-size", "16B"]) == 0
+    assert main(["inspect", str(tmp_path / "w.safetensors.index.json"), "--json"]) == 0
+    capsys.readouterr()
+    first, again = (weightlift.open(path).state_dict() for path in (bundle, tmp_path / "w.safetensors.index.json"))
+    assert list(again) == list(first)
+    assert all(bytes(again[key].numpy()) == bytes(first[key].numpy()) for key in first)
+    with pytest.raises(SystemExit) as ended:
+        main(["extract", str(bundle), out, "--max-shard-size", "5 apples"])
+    assert ended.value.code == 2

@@ -48,7 +48,13 @@ def test_meaningless_patterns_are_refused(text):
         Pattern(text)
 
 
-@given(st.integers(0, 99), st.integers(1, 5), st.integers(-3, 5), st.sampled_from(["w", "b"]), st.lists(st.sampled_from(["a", "b0"])))
+@given(
+    st.integers(0, 99),
+    st.integers(1, 5),
+    st.integers(-3, 5),
+    st.sampled_from(["w", "b"]),
+    st.lists(st.sampled_from(["a", "b0"])),
+)
 def test_spelling_is_the_inverse_of_matching(i, scale, shift, leaf, tail):
     """A spelled name fits its pattern and gives back the values."""
     sign = f"{shift:+d}" if shift else ""

@@ -146,3 +146,28 @@ def test_values_inside_packed_parameters_count(opened):
     broken = dict_of(("fc._packed_params._packed_params", b"(" + tensor(offset=9) + b"Nt"))
     with pytest.raises(TensorError, match=r"fc\._packed_params\._packed_params"):
         opened(pickled(broken)).state_dict().check()
+
+
+@pytest.mark.parametrize("name", ["optimizer", "normalizer", "rng_state"])
+def test_the_only_one_is_not_the_weights_under_a_name_for_something_else(opened, name):
+    """What is left when the weights are not there is never taken for them; by name it can be had."""
+    checkpoint = opened(pickled(dict_of((name, weights("w")))))
+    with pytest.raises(AmbiguousStateDictError, match=f"1 state dict and none .*--name '{name}'"):
+        checkpoint.state_dict()
+    assert list(checkpoint.state_dict(name)) == ["w"]
+
+
+def test_numbers_beside_tensors(opened):
+    """A few plain numbers stand in a state dict; where they are the most it is a record with tensors in it."""
+    few = dict_of(("a", tensor()), ("b", SECOND), ("alpha", integer(4)))
+    assert list(opened(pickled(few), **OTHER).state_dict()) == ["a", "b", "alpha"]
+    many = dict_of(("loss", tensor()), ("epoch", integer(4)), ("step", integer(5)))
+    with pytest.raises(NoStateDictError):
+        opened(pickled(many)).state_dict()
+
+
+def test_a_wrong_name_suggests_the_nearest(opened):
+    """A name that is nearly right is told in the error."""
+    checkpoint = opened(pickled(dict_of(("state_dict", weights("w")))))
+    with pytest.raises(NoStateDictError, match="did you mean 'state_dict'"):
+        checkpoint.state_dict("state_dct")

@@ -9,22 +9,20 @@ import pytest
 
 from builders import torch_legacy, torch_zip
 
-HEAVY = set(
-    [
-        "numpy",
-        "torch",
-        "ml_dtypes",
-        "safetensors",
-        "pickle",
-        "tarfile",
-        "zipfile",
-        "asyncio",
-        "typing",
-        "dataclasses",
-        "inspect",
-        "argparse",
-    ]
-)
+HEAVY = {
+    "numpy",
+    "torch",
+    "ml_dtypes",
+    "safetensors",
+    "pickle",
+    "tarfile",
+    "zipfile",
+    "asyncio",
+    "typing",
+    "dataclasses",
+    "inspect",
+    "argparse",
+}
 SLOW = {"json", "re"}
 """What `inspect` does without too; a safetensors header needs them."""
 PROBE = """

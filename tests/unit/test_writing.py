@@ -128,3 +128,33 @@ def _no_folders(real):
         return real(path, flags, *mode)
 
     return opened
+
+
+def test_a_link_is_followed(tmp_path):
+    """What a symbolic link points to is replaced; the link stays one."""
+    (tmp_path / "real").write_bytes(b"old")
+    (tmp_path / "link").symlink_to("real")
+    with atomic_file(tmp_path / "link") as fd:
+        os.write(fd, b"new")
+    assert (tmp_path / "link").is_symlink()
+    assert (tmp_path / "real").read_bytes() == b"new"
+
+
+def test_what_is_no_file_is_never_replaced(tmp_path):
+    """A pipe or device under the output's name is refused, and so is no name at all."""
+    os.mkfifo(tmp_path / "pipe")
+    for path, said in ((tmp_path / "pipe", "no regular file"), ("", "empty name"), (tmp_path, "directory")):
+        with pytest.raises(WriteError, match=said), atomic_file(path):
+            pass
+
+
+def test_no_file_that_is_read_from_is_replaced(tmp_path):
+    """A shard of a checkpoint, or a file merged into a state dict, is never the output."""
+    for name in ("a", "b"):
+        (tmp_path / name).write_bytes(torch_zip(pickled(dict_of((name, tensor())))))
+    both = wl.open(tmp_path / "a").state_dict().merge(wl.open(tmp_path / "b").state_dict().cast("float64"))
+    before = (tmp_path / "b").read_bytes()
+    for name in ("a", "b"):
+        with pytest.raises(WriteError, match="is a file that is read from"):
+            both.save(tmp_path / name)
+    assert (tmp_path / "b").read_bytes() == before

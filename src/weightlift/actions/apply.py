@@ -29,6 +29,7 @@ def apply_plan(
     out: str | os.PathLike[str],
     *,
     name: str | None = None,
+    max_shard_bytes: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
     progress: Progress | None = None,
 ) -> Applied:
@@ -44,5 +45,5 @@ def apply_plan(
     with errors_name(source):
         weights = open_checkpoint(source, limits=limits).state_dict(name)
         resolution = given.check(weights)
-        written = apply_to_file(resolution, out, progress)
+        written = apply_to_file(resolution, out, max_shard_bytes, progress)
     return Applied(written, report_of(resolution, weights, None))

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from ..checkpoint import Checkpoint
-from ..errors import WriteError
+from ..errors import WriteError, plural
 from ..findings import Finding
 from ..limits import DEFAULT_LIMITS, Limits
 from ..state_dict import StateDict
@@ -32,14 +32,15 @@ def extract(
     name: str | None = None,
     select: Sequence[str] = (),
     drop: Sequence[str] = (),
+    max_shard_bytes: int | None = None,
     limits: Limits = DEFAULT_LIMITS,
     progress: Progress | None = None,
 ) -> Extraction:
     """Write the state dict of a checkpoint to `out`; nothing is left behind after an error.
 
     `name` chooses one of several (see `Checkpoint.state_dicts`); `select` and `drop` are patterns over
-    its keys (`encoder.**`, `*.bias`). Contiguous tensors are copied by the
-    kernel, strided ones in chunks, so memory stays small whatever the size of the file.
+    its keys (`encoder.**`, `*.bias`); `max_shard_bytes` is that of `StateDict.save`.
+    Contiguous tensors are copied by the kernel, strided ones in chunks, so memory stays small whatever the size.
 
     Raises:
         StateDictError: no state dict, several and no name, or a pattern that fits no key.
@@ -53,7 +54,7 @@ def extract(
         state_dict = checkpoint.state_dict(name)
         state_dict = state_dict.select(*select) if select else state_dict
         state_dict = state_dict.drop(*drop) if drop else state_dict
-        written = state_dict.save(out, progress=progress)
+        written = state_dict.save(out, max_shard_bytes, progress=progress)
     return Extraction(os.fspath(path), state_dict, written, _findings(checkpoint, state_dict, written, name))
 
 
@@ -64,6 +65,6 @@ def _findings(checkpoint: Checkpoint, state_dict: StateDict, written: Written, n
         out = [f for f in out if f.code != "chosen"]
     if written.unshared:
         names = ", ".join(map(repr, written.unshared[:4]))
-        message = f"{len(written.unshared)} tensors overlap others in part and have their own copy now: {names}"
+        message = f"{plural(len(written.unshared), 'overlapping tensor')} written as a copy of its own: {names}"
         out.append(Finding("unshared", "note", state_dict.name, message))
     return tuple(out)

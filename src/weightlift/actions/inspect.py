@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from itertools import islice
 
 from ..checkpoint import Checkpoint
-from ..errors import shown, worded
+from ..errors import plural, shown, worded
 from ..findings import Finding
 from ..limits import DEFAULT_LIMITS, Limits
 from ..paths import path_name
@@ -142,7 +142,7 @@ def _summary(candidate: Candidate) -> Summary:
     dtypes: dict[str, tuple[int, int, int]] = {}
     for key, value in state_dict.items():
         for tensor in tensors_in(value) if key not in first else ():
-            name = tensor.dtype.name if tensor.dtype else tensor.class_name
+            name = tensor.class_name if isinstance(tensor, Composite) and not tensor.dtype else str(tensor.dtype)
             count, numel, nbytes = dtypes.get(name, (0, 0, 0))
             dtypes[name] = (count + 1, numel + tensor.numel, nbytes + tensor.nbytes)
     return Summary(
@@ -218,7 +218,8 @@ def _optimizer(value: Any) -> str:
     tensors = [t for state in states for t in state.values() if isinstance(t, Tensor | Composite)]
     groups = held["param_groups"]
     count = len(groups) if isinstance(groups, list) else 0
-    return f"{kind}; {len(states)} parameters in {count} groups, {len(tensors)} tensors, {_nbytes(tensors):,} bytes"
+    size = f"{plural(len(tensors), 'tensor')}, {_nbytes(tensors):,} bytes"
+    return f"{kind}; {plural(len(states), 'parameter')} in {plural(count, 'group')}, {size}"
 
 
 def _nbytes(tensors: list[AnyTensor]) -> int:
@@ -255,7 +256,7 @@ def _listed(count: int, what: str, names: Mapping[Any, Any]) -> str:
 
 def _safety(checkpoint: Checkpoint) -> Safety:
     verdicts = {str(named): verdict_of(named) for named in checkpoint.globals if not _is_scripted(named)}
-    unknown = tuple(name for name, verdict in verdicts.items() if verdict == "unknown")
+    unknown = tuple(sorted((n for n, verdict in verdicts.items() if verdict == "unknown"), key=_is_of_torch))
     dangerous = tuple(name for name, verdict in verdicts.items() if verdict == "dangerous")
     return Safety("dangerous" if dangerous else "unknown" if unknown else "clean", unknown, dangerous)
 
@@ -287,3 +288,7 @@ def _plain(value: Any) -> Any:
         return value if isinstance(value, bool | int | float | str | None) else shown(value, 1000)
 
     return plain(value, 0)
+
+
+def _is_of_torch(name: str) -> bool:
+    return name.startswith("torch.")

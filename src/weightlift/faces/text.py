@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from ..actions.inspect import Entry, Inspection, Safety, Summary
 from ..blocks import compress
-from ..errors import printable
+from ..errors import plural, printable
 from ..findings import Finding
 
 _SHORT = (
@@ -128,7 +128,7 @@ def _table(rows: Sequence[tuple[str, ...]], width: int) -> Iterable[str]:
     for row in cells:
         first = _cut(row[0], widths[0])
         line = "  " + "  ".join(cell.ljust(w) for cell, w in zip((first, *row[1:]), widths, strict=True))
-        yield line.rstrip() if not width else line.rstrip()[: max(width, 40)]
+        yield _cut(line.rstrip(), max(width, 40)) if width else line.rstrip()
 
 
 def _cut(text: str, width: int) -> str:
@@ -154,11 +154,6 @@ def short_dtype(name: str) -> str:
         if name.startswith(long):
             return short + name[len(long) :]
     return name
-
-
-def plural(count: int, noun: str) -> str:
-    """Return the count with its noun: 1 tensor, 2 tensors."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def human_bytes(nbytes: int) -> str:

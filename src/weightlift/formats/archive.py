@@ -6,12 +6,13 @@ dict from member name to what the member holds; members that are no checkpoints 
 
 from __future__ import annotations
 
-from ..checkpoint import Checkpoint
+from ..checkpoint import Checkpoint, ModuleReader
 from ..containers import read_tar
-from ..errors import LimitError, MalformedError, UnknownFormatError, UnsupportedError, WeightliftError
+from ..errors import LimitError, MalformedError, UnknownFormatError, UnsupportedError, WeightliftError, plural
 from ..findings import Finding
-from ..pickles import Global
+from ..pickles import Global, Object
 from ..sources import Source
+from ..state_dict import StateDict
 from ..typed import Any
 from .base import Format, Opening, Probe
 
@@ -46,7 +47,7 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
     others: dict[str, int] = {}
     findings: list[Finding] = []
     found: dict[Global, int] = {}
-    readers: dict[int, Any] = {}
+    readers: dict[int, ModuleReader] = {}  # by the identity of an object: the reader of its own member
     for name, source in _members(probe, opening).items():
         if source.size == 0:
             others[name] = 0
@@ -67,13 +68,18 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
         findings += [
             Finding(f.code, f.severity, f"{name}/{f.where}".rstrip("/"), f.message) for f in member.own_findings
         ]
-        readers[id(member.tree)] = member.module_reader
+        if member.module_reader is not None:
+            readers |= {id(v): member.module_reader for _, v in member.walk() if isinstance(v, Object)}
     if not tree and findings:
         raise MalformedError(f"an archive without a readable checkpoint: {findings[0].message}")
     if not tree:
         raise UnknownFormatError(
-            f"an archive of {len(others)} files and none of them is a checkpoint", expected="a checkpoint in it"
+            f"an archive of {plural(len(others), 'file')}, none a checkpoint", expected="a checkpoint in it"
         )
+
+    def module_reader(value: Object, name: str) -> StateDict | None:
+        reader = readers.get(id(value))
+        return reader(value, name) if reader is not None else None
 
     return Checkpoint(
         tree,
@@ -83,7 +89,7 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
         globals=found,
         findings=tuple(findings),
         limits=opening.limits,
-        module_reader=next((reader for reader in readers.values() if reader), None),
+        module_reader=module_reader if readers else None,
     )
 
 

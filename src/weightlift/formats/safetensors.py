@@ -10,7 +10,8 @@ import json
 
 from ..checkpoint import Checkpoint
 from ..dtypes import BY_SAFETENSORS, DTYPES, DType, dtype_named
-from ..errors import ContainerError, LimitError, MalformedError, TensorError, TruncatedError, shown
+from ..errors import ContainerError, LimitError, MalformedError, TensorError, TruncatedError, plural, shown
+from ..findings import Finding
 from ..limits import DEFAULT_LIMITS
 from ..pickles import Dict
 from ..sources import Source
@@ -34,10 +35,23 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
     source = probe.source
     entries, metadata = read_entries(source, opening)
     tree = Dict("dict", entries)
-    versions = metadata.pop(OUR_KEY, {}).get("versions") if isinstance(metadata.get(OUR_KEY), dict) else None
+    ours = metadata.pop(OUR_KEY, {})
+    versions = ours.get("versions")
     if isinstance(versions, dict):
         tree.build({"_metadata": versions})
-    return Checkpoint(tree, format="safetensors", source=source, details={"metadata": metadata}, limits=opening.limits)
+    # a name with the very tensor that the metadata says it shares
+    tied = [
+        key for key, kept in metadata.items() if isinstance(kept, str) and entries.get(key) is entries.get(kept, key)
+    ]
+    message = f"{plural(len(tied), 'name')} of the metadata taken for tied parameters: {', '.join(tied[:4])}"
+    return Checkpoint(
+        tree,
+        format="safetensors",
+        source=source,
+        details={"metadata": metadata},
+        findings=(Finding("recorded-ties", "note", "", message),) if tied and not ours else (),
+        limits=opening.limits,
+    )
 
 
 def read_entries(source: Source, opening: Opening) -> tuple[dict[str, Any], dict[str, Any]]:
@@ -56,7 +70,7 @@ def read_entries(source: Source, opening: Opening) -> tuple[dict[str, Any], dict
     _check_cover(sorted(spans), data.size)
     record = _our_record(metadata)
     entries = _with_recorded(entries, metadata, record)
-    return entries, {k: v for k, v in metadata.items() if k != OUR_KEY} | ({OUR_KEY: record} if record else {})
+    return entries, metadata | ({OUR_KEY: record} if record else {})
 
 
 def _header(source: Source, longest: int) -> tuple[dict[str, Any], int]:
@@ -150,9 +164,10 @@ def _with_recorded(entries: dict[str, Any], metadata: dict[str, Any], record: di
             if key in entries:
                 raise ValueError
             entries[key] = _view(entries[view["of"]], view)
-        for key, kept in metadata.items():
-            if key not in entries and key not in RESERVED and isinstance(kept, str) and kept in entries:
-                entries[key] = entries[kept]
+        for key, kept in (record.get("ties", {}) if record else _foreign_ties(entries, metadata)).items():
+            if key in entries:
+                raise ValueError
+            entries[key] = entries[kept]
         values = record.get("values", {})
         parts: set[str] = set()
         if any(key in entries for key in values):
@@ -173,6 +188,22 @@ def _with_recorded(entries: dict[str, Any], metadata: dict[str, Any], record: di
             f"metadata {OUR_KEY!r} does not fit the tensors", expected="what weightlift writes"
         ) from None
     return entries
+
+
+def _foreign_ties(entries: dict[str, Any], metadata: dict[str, Any]) -> dict[str, str]:
+    """Return name -> kept name, as `save_model` records them: of an entry, and for the same parameter of a module.
+
+    Metadata is free text, so that `base = weight` may be somebody's note: it makes no tensor.
+    """
+    return {
+        key: kept
+        for key, kept in metadata.items()
+        if key not in entries
+        and key not in RESERVED
+        and isinstance(kept, str)
+        and kept in entries
+        and key.rpartition(".")[2] == kept.rpartition(".")[2]
+    }
 
 
 def _in_order(entries: dict[str, Any], places: dict[str, int]) -> list[str]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..checkpoint import Checkpoint
 from ..containers import ZipArchive
 from ..dtypes import BY_STORAGE_CLASS
-from ..errors import ContainerError, LimitError, PickleError, shown, worded
+from ..errors import ContainerError, LimitError, PickleError, plural, shown, worded
 from ..findings import Finding
 from ..limits import MIB
 from ..pickles import Global, Pickle, read_pickle
@@ -139,6 +139,15 @@ def archive_facts(archive: ZipArchive, prefix: str) -> dict[str, Any]:
     return facts
 
 
+_SMALL_MEMBERS = ("data.pkl", "version", "byteorder", ".format_version", ".storage_alignment")
+
+
+def _is_ours(name: str, prefix: str) -> bool:
+    """Whether torch writes a member of this name."""
+    inner = name.removeprefix(prefix)
+    return name.startswith(prefix) and (inner in _SMALL_MEMBERS or inner.startswith(("data/", ".data/")))
+
+
 def _recognises(probe: Probe) -> bool:
     return probe.prefix is not None and f"{probe.prefix}constants.pkl" not in probe.names
 
@@ -156,9 +165,11 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
     pickle = read_torch_pickle(archive, f"{prefix}data.pkl", opening, loader)
     findings = []
     if skipped := [key for key, storage in loader.storages.items() if storage.absent == "skipped"]:
-        findings.append(
-            Finding("skipped-data", "warning", "", f"{len(skipped)} storages were saved without their data")
-        )
+        findings.append(Finding("skipped-data", "warning", "", f"{plural(len(skipped), 'storage')} saved without data"))
+    if others := [name for name in archive.names() if not _is_ours(name, prefix)]:
+        listed = ", ".join(others[:4]) + (" ..." if len(others) > 4 else "")
+        message = f"{plural(len(others), 'member')} that torch does not write: {listed}"
+        findings.append(Finding("extra-members", "warning", "", message))
     if pickle.end != archive.members[f"{prefix}data.pkl"].nbytes:
         findings.append(Finding("trailing-bytes", "warning", "data.pkl", "bytes follow the end of the pickle"))
     return Checkpoint(

@@ -32,13 +32,15 @@ def as_state_dict(resolution: Resolution) -> StateDict:
     return StateDict({key: made.value for key, made in resolution.made.items()})
 
 
-def apply_to_file(resolution: Resolution, out: str | os.PathLike[str], progress: Any = None) -> Written:
+def apply_to_file(
+    resolution: Resolution, out: str | os.PathLike[str], max_shard_bytes: int | None = None, progress: Any = None
+) -> Written:
     """Write what a plan makes to a safetensors file, streamed; nothing is left behind after an error.
 
     Raises:
         PlanProblems: see `as_state_dict`. WriteError: the file cannot be written.
     """
-    return as_state_dict(resolution).save(out, progress=progress)
+    return as_state_dict(resolution).save(out, max_shard_bytes, progress=progress)
 
 
 def apply_to_module(

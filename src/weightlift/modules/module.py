@@ -6,7 +6,7 @@ order of registration, names joined by dots. What only the class's code could te
 
 from __future__ import annotations
 
-from ..errors import LimitError, TensorError, shown, worded
+from ..errors import LimitError, TensorError, plural, shown, worded
 from ..limits import DEFAULT_LIMITS, Limits
 from ..pickles import Blob, Global, Object
 from ..state_dict import StateDict
@@ -56,10 +56,16 @@ def module_state_dict(module: Object, name: str = "", limits: Limits = DEFAULT_L
     """
     reader = _Reader(limits)
     reader.read(module, "", 0)
+    if reader.archives:
+        where, names = next(iter(reader.archives.items()))
+        more = f" and {plural(len(reader.archives) - 1, 'other module')}" if len(reader.archives) > 1 else ""
+        reader.notes.append(
+            f"{where}{more}: own state holds archives as bytes ({', '.join(names[:3])}); tensors in them are not listed"
+        )
     if reader.foreign:
         listed = ", ".join(list(reader.foreign)[:6]) + (" ..." if len(reader.foreign) > 6 else "")
         reader.notes.append(
-            f"{len(reader.foreign)} classes that are not torch's own could override state_dict(): {listed}"
+            f"{plural(len(reader.foreign), 'class', 'classes')} not of torch could override state_dict(): {listed}"
         )
     return StateDict(reader.entries, name=name, versions=reader.versions, notes=tuple(reader.notes))
 
@@ -70,6 +76,7 @@ class _Reader:
         self.entries: dict[str, Any] = {}
         self.versions: dict[str, Any] = {}
         self.notes: list[str] = []
+        self.archives: dict[str, list[str]] = {}  # path of a module -> its attributes that are files of their own
         self.foreign: dict[str, str] = {}  # class -> path of its first instance
 
     def read(self, module: Object, prefix: str, depth: int) -> None:
@@ -82,10 +89,7 @@ class _Reader:
         if not class_name.startswith("torch."):
             self.foreign.setdefault(class_name, where)
         if nested := [key for key, held in _bytes_in(attributes) if held[:4] == b"PK\3\4"]:
-            self.notes.append(
-                f"{where}: its own state holds {len(nested)} archives as bytes ({', '.join(nested[:3])}); "
-                "tensors inside them are not listed"
-            )
+            self.archives[where] = nested
         metadata: dict[str, Any] = {"version": special.version if special else _version(attributes)}
         self.versions[prefix.removesuffix(".")] = metadata
         if hooks := attributes.get("_state_dict_pre_hooks"):

@@ -13,6 +13,8 @@ from ..errors import WriteError
 def atomic_file(path: str | os.PathLike[str]) -> Iterator[int]:
     """Yield the descriptor of a new file that becomes `path` when the block ends without an error.
 
+    A symbolic link is followed; what exists and is no regular file (a device, a pipe) is never replaced.
+
     It is written under another name in the same folder, flushed to the disk, renamed, and the folder
     flushed; after an error nothing is left and an older file of that name is untouched.
 
@@ -22,12 +24,17 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[int]:
     target = os.fspath(path)
     if "\0" in target:
         raise WriteError("a name with a NUL in it", expected="a file name to write to", where=target)
-    folder, name = os.path.split(os.path.abspath(target))
-    temporary = os.path.join(folder, f".{name[:200]}.{os.getpid()}.part")
-    if os.path.isdir(target):
+    if not target:
+        raise WriteError("an empty name", expected="a file name to write to")
+    real = os.path.realpath(target)
+    folder, name = os.path.split(real)
+    temporary = os.path.join(folder, f".{name[:180]}.{os.getpid()}-{os.urandom(4).hex()}.part")
+    if os.path.isdir(real):
         raise WriteError("is a directory", expected="a file name to write to", where=target)
+    if os.path.exists(real) and not os.path.isfile(real):
+        raise WriteError("is no regular file", expected="a file name to write to", where=target)
     try:
-        mode = os.stat(target).st_mode & 0o7777 if os.path.exists(target) else 0o666
+        mode = os.stat(real).st_mode & 0o7777 if os.path.exists(real) else 0o666
         fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
     except FileNotFoundError:
         raise WriteError(f"no such folder: {folder}", remedy="make it first", where=target) from None
@@ -39,7 +46,7 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[int]:
         os.fsync(fd)
         closing, fd = fd, -1  # a descriptor is gone even where closing it fails
         os.close(closing)
-        os.replace(temporary, target)
+        os.replace(temporary, real)
         done = True
         _flush_folder(folder)
     except OSError as error:

@@ -1,8 +1,8 @@
 """Where each tensor goes in a safetensors file, before a byte is read: ties, views, order, header.
 
 safetensors cannot alias. A tensor that two names share is written once; the other name is recorded
-as safetensors' own `save_model` does it (`__metadata__`: removed name -> kept name). A view inside
-another tensor is recorded beside it under our own key, with everything else the format has no word for.
+as safetensors' own `save_model` does it (`__metadata__`: removed name -> kept name), and under our own
+key, with a view inside another tensor and everything else that the format has no word for.
 """
 
 from __future__ import annotations
@@ -37,6 +37,8 @@ class Record:
 
     places: dict[str, int] = field(default_factory=dict)
     """Names that have no entry of their own -> their place among all names."""
+    ties: dict[str, str] = field(default_factory=dict)
+    """Name -> the name of the tensor that it is."""
     views: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Name -> {of, offset, shape, stride, dtype}: a view inside another tensor, in elements."""
     values: dict[str, Any] = field(default_factory=dict)
@@ -82,11 +84,11 @@ def plan_layout(entries: Mapping[str, Any], versions: Any = None, metadata: Mapp
             record.places[key] = place
     for key, tensor in plain.items():
         _check_writable(key, tensor)
-    owned, ties, unshared = _without_aliases(plain, record)
+    owned, record.ties, unshared = _without_aliases(plain, record)
     places = {key: i for i, key in enumerate(entries)}
-    record.places |= {key: places[key] for key in (*ties, *record.views) if key in places}
-    header, ordered, nbytes = _header(owned, ties, record, metadata or {})
-    return Layout(ordered, header, nbytes, ties, unshared)
+    record.places |= {key: places[key] for key in (*record.ties, *record.views) if key in places}
+    header, ordered, nbytes = _header(owned, record, metadata or {})
+    return Layout(ordered, header, nbytes, record.ties, unshared)
 
 
 def _check_writable(key: str, tensor: Lazy) -> None:
@@ -158,7 +160,7 @@ def _settle_overlaps(group: dict[str, Tensor], record: Record, unshared: list[st
 
 
 def _header(
-    owned: dict[str, Lazy], ties: dict[str, str], record: Record, metadata: Mapping[str, str]
+    owned: dict[str, Lazy], record: Record, metadata: Mapping[str, str]
 ) -> tuple[bytes, list[tuple[str, Lazy]], int]:
     """Return the header with its length, and the tensors in the order of their bytes."""
     forms = {key: _written_form(key, tensor, record) for key, tensor in owned.items()}
@@ -169,7 +171,7 @@ def _header(
     for key in order:
         begins[key] = at
         at += owned[key].nbytes
-    about = {**metadata, **ties, "format": "pt"}
+    about = {**metadata, **record.ties, "format": "pt"}
     if text := record.to_json():
         about[OUR_KEY] = text
     tree: dict[str, Any] = {"__metadata__": about}

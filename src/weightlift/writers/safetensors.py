@@ -6,9 +6,9 @@ Format: https://github.com/huggingface/safetensors#format (8 bytes header length
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
-from ..errors import MalformedError, WeightliftError
+from ..errors import MalformedError, WeightliftError, WriteError
 from ..tensors.computed import Computed, Lazy
 from ..tensors.pack import is_verbatim, packed_chunks
 from ..typed import Any
@@ -47,6 +47,7 @@ def write_safetensors(
         WriteError: the output cannot be written.
     """
     layout = plan_layout(entries, versions, metadata)
+    refuse_own_sources(path, [tensor for _, tensor in layout.tensors])
     with atomic_file(path) as fd:
         write_all(fd, layout.header)
         done = 0
@@ -60,6 +61,26 @@ def write_safetensors(
             if progress:
                 progress(done, layout.nbytes)
     return Written(os.fspath(path), len(layout.tensors), layout.nbytes, layout.ties, tuple(layout.unshared))
+
+
+def refuse_own_sources(path: str | os.PathLike[str], tensors: Iterable[Lazy]) -> None:
+    """Refuse to put the output in the place of a file that its tensors are read from.
+
+    Raises:
+        WriteError: it is one of them.
+    """
+    if not os.path.exists(path):
+        return
+    there = os.stat(path)
+    waiting, seen = list(tensors), set()
+    while waiting:
+        tensor = waiting.pop()
+        if isinstance(tensor, Computed):
+            waiting += tensor.inputs
+        elif tensor.numel and (located := tensor.storage.source().file_range(0, 0)) and located[0] not in seen:
+            seen.add(located[0])
+            if os.path.samestat(there, os.fstat(located[0])):
+                raise WriteError("is a file that is read from", expected="another name", where=os.fspath(path))
 
 
 def append_tensor(fd: int, tensor: Lazy) -> None:

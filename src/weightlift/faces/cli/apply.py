@@ -10,6 +10,8 @@ from ...errors import printable
 from ...typed import TYPE_CHECKING
 from ..text import human_bytes
 from .progress import progress_line
+from .signals import ended_by_signals
+from .sizes import size
 
 if TYPE_CHECKING:
     import argparse
@@ -24,12 +26,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("plan", metavar="PLAN", help="a plan file")
     parser.add_argument("out", metavar="OUT", help="the safetensors file to write")
     parser.add_argument("--name", help="which state dict of SOURCE, where it holds several")
+    parser.add_argument("--max-shard-size", type=size, metavar="SIZE", help="several files and an index: 500MB, 5GB")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Apply and say what was written."""
-    with progress_line(f"applying {arguments.plan}") as progress:
-        done = apply_plan(arguments.source, arguments.plan, arguments.out, name=arguments.name, progress=progress)
+    with ended_by_signals(), progress_line(f"applying {arguments.plan}") as progress:
+        done = apply_plan(
+            arguments.source,
+            arguments.plan,
+            arguments.out,
+            name=arguments.name,
+            max_shard_bytes=arguments.max_shard_size,
+            progress=progress,
+        )
     if arguments.json:
         body = {"written": asdict(done.written), "report": done.report.to_json()}
         print(json.dumps({"schema": 1, "kind": "applied", **body}, indent=1))

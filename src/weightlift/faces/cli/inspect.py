@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 PLAIN = ("path",)
 SUMMARY = "Say what is inside a checkpoint. No code of the file runs."
+DANGEROUS = 3
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the inspection."""
+    """Print the inspection; the exit code says whether a plain torch.load would run something dangerous."""
     found = inspect(arguments.path)
     if arguments.json:
         from ..as_json import inspection_json
@@ -31,12 +32,12 @@ def run(arguments: argparse.Namespace) -> int:
         print(inspection_json(found))
     else:
         print(render_inspection(found, width=_width(), every_tensor=bool(arguments.all)))
-    return 0
+    return DANGEROUS if found.safety.verdict == "dangerous" else 0
 
 
 def _width() -> int:
     """Columns of the terminal, 0 (as wide as it takes) when the output is piped."""
     try:
         return os.get_terminal_size(sys.stdout.fileno()).columns if sys.stdout.isatty() else 0
-    except (OSError, ValueError):
+    except (OSError, ValueError, AttributeError):  # closed, or None
         return 0

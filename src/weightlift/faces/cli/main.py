@@ -42,16 +42,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments: Any = _plain(words) or _parser(words).parse_args(words)
     try:
         code: int = arguments.run(arguments)
-        sys.stdout.flush()
+        if sys.stdout is not None:
+            sys.stdout.flush()
         if argv is None:
             gc.freeze()  # nor does the interpreter have to look through everything once more as it ends
     except WeightliftError as error:
         _report(error, as_json=getattr(arguments, "json", False))
         return ERROR
     except BrokenPipeError:  # the reader has seen enough: weightlift ... | head
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _silence()
         return 0
-    except KeyboardInterrupt:
+    except OSError as error:  # the writers report their own: this is the output of this command
+        _silence()
+        print(f"weightlift: the output cannot be written: {error.strerror}", file=sys.stderr)
+        return ERROR
+    except KeyboardInterrupt:  # also SIGTERM and SIGHUP, see `ended_by_signals`
         print("interrupted; nothing was left behind", file=sys.stderr)
         return 130
     return code
@@ -100,6 +105,11 @@ def _columns() -> int:
         return int(os.environ.get("COLUMNS") or os.get_terminal_size().columns) - 2
     except (OSError, ValueError):
         return 78
+
+
+def _silence() -> None:
+    """Send what is still to be flushed nowhere, so that the interpreter does not fail on it as it ends."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _report(error: WeightliftError, *, as_json: bool) -> None:
