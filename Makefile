@@ -47,6 +47,7 @@ bench: $(VENV)/.ready  ## The benchmarks of docs/performance.md, in a plain inst
 	$(BIN)/python benchmarks/bench_inspect.py --python .venv-bench/bin/python --torch-python $(BIN)/python
 	$(BIN)/python benchmarks/bench_extract.py --python .venv-bench/bin/python --torch-python $(BIN)/python
 	$(BIN)/python benchmarks/bench_peers.py --torch-python $(BIN)/python
+	$(BIN)/python benchmarks/bench_plans.py --python .venv-bench/bin/python --torch-python $(BIN)/python
 
 changelog: $(VENV)/.ready  ## Gather the fragments of changelog.d/ into CHANGELOG.md
 	$(BIN)/towncrier build --yes

@@ -66,7 +66,7 @@ def main() -> None:
     if not all(torch.equal(held, truth[key]) for key, held in model.state_dict().items()):
         sys.exit("the weights differ from what torch itself reads")
     print(f"all {len(truth)} tensors are bit for bit what torch itself reads")
-    say(f"done: {FILES.name}/ holds the weights as safetensors; now: .venv-demo/bin/weightlift inspect YOUR_FILE")
+    say("done: demo/files/ holds the weights as safetensors. Now: .venv-demo/bin/weightlift inspect YOUR_FILE")
 
 
 if __name__ == "__main__":

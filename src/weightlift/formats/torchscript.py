@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 from ..checkpoint import Checkpoint
 from ..containers import ZipArchive
-from ..errors import LimitError
+from ..errors import LimitError, plural
 from ..findings import Finding
 from ..limits import Limits
 from ..pickles import Global, Object
@@ -149,7 +149,10 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
         count = sum(isinstance(item, Tensor) for item in known)
         findings.append(
             Finding(
-                "constants", "note", "constants", f"{count} constant tensors belong to the code, not the state dict"
+                "constants",
+                "note",
+                "constants",
+                f"{plural(count, 'constant tensor')} of the code, not of the weights",
             )
         )
     return Checkpoint(
