@@ -9,6 +9,7 @@ import pytest
 from weightlift.errors import LimitError, PickleError, TruncatedError
 from weightlift.limits import Limits
 from weightlift.pickles import Blob, Global, Object, read_pickle
+from weightlift.pickles.known_globals import verdict_of
 from weightlift.sources import Memory
 
 from builders import call, dict_of, integer, named, pickled, text, tuple_of
@@ -123,3 +124,19 @@ def test_windows_do_not_matter():
     for protocol in range(6):
         rebuilt = read(pickle.dumps(value, protocol=protocol))
         assert rebuilt == value
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "verdict"),
+    [
+        ("torch._utils", "_rebuild_tensor_v2", "clean"),
+        ("models", "Net", "unknown"),
+        ("numpy.random._pickle", "__randomstate_ctor", "unknown"),
+        ("models", "__import__", "dangerous"),
+        ("models", "os.system", "dangerous"),
+        ("posix", "system", "dangerous"),
+    ],
+)
+def test_what_a_plain_load_would_import_is_judged(module, name, verdict):
+    """The table, attribute chains and names that Python keeps for itself decide; the rest is not known."""
+    assert verdict_of(Global(module, name)) == verdict

@@ -142,7 +142,7 @@ def verdict_of(named: Global) -> Verdict:
         return "unknown"
     if key in REBUILDS or key in _CLEAN:
         return "clean"
-    if "." in named.name or named.name.startswith("__"):
+    if "." in named.name or (named.name.startswith("__") and named.name.endswith("__")):
         return "dangerous"  # getattr chains (numpy.f2py "os.system") and dunder attributes
     module = named.module
     if named.name in _DANGEROUS.get(module, ()):
