@@ -173,3 +173,14 @@ def test_extract_into_shards(write, tmp_path, capsys):
     with pytest.raises(SystemExit) as ended:
         main(["extract", str(bundle), out, "--max-shard-size", "5 apples"])
     assert ended.value.code == 2
+
+
+def test_apply_says_what_is_left_to_a_model(write, tmp_path, capsys):
+    """A file has no names for `init -> head.**` to stand for: that line is told, and the rest is written."""
+    path = write(torch_zip(pickled(dict_of(("module.w", tensor())))))
+    (tmp_path / "plan.toml").write_text(
+        'plan = 1\n[[block]]\nrules = """\nmodule.** -> **\ninit  -> head.** "new"\n"""\n'
+    )
+    assert main(["apply", str(path), str(tmp_path / "plan.toml"), str(tmp_path / "out")]) == 0
+    assert 'is left to a model, no file has it: init -> head.** "new"' in capsys.readouterr().err
+    assert list(weightlift.open(tmp_path / "out").state_dict()) == ["w"]

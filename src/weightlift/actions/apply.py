@@ -9,7 +9,7 @@ from ..limits import DEFAULT_LIMITS, Limits
 from ..mapping.apply import apply_to_file
 from ..mapping.plan import Plan
 from ..mapping.report import Report, report_of
-from ..values import dataclass
+from ..values import dataclass, replace
 from ..writers import Written
 from ..writers.safetensors import Progress
 from .open import errors_name, open_checkpoint
@@ -46,4 +46,10 @@ def apply_plan(
         weights = open_checkpoint(source, limits=limits).state_dict(name)
         resolution = given.check(weights)
         written = apply_to_file(resolution, out, max_shard_bytes, progress)
-    return Applied(written, report_of(resolution, weights, None))
+    report = report_of(resolution, weights, None)
+    left = [
+        f"line {rule.line} is left to a model, no file has it: {' '.join(str(rule).split())}"
+        for rule in given.rules
+        if rule.kind == "init"
+    ]
+    return Applied(written, replace(report, notes=(*report.notes, *left)))

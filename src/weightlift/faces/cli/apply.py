@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import asdict
 
 from ...actions.apply import apply_plan
@@ -46,4 +47,6 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         counts = ", ".join(f"{count} {status}" for status, count in done.report.counts.items())
         print(printable(f"{done.written.path}: {human_bytes(done.written.nbytes)}; {counts}"))
+        for note in done.report.notes:
+            print(printable(f"note: {note}"), file=sys.stderr)
     return 0
