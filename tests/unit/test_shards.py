@@ -10,9 +10,9 @@ import torch
 from safetensors import safe_open
 
 import weightlift as wl
-from weightlift.errors import StateDictError, WeightliftError
+from weightlift.errors import StateDictError, WeightliftError, WriteError
 from weightlift.state_dict import StateDict
-from weightlift.writers import shards
+from weightlift.writers import safetensors
 
 
 def several() -> dict[str, torch.Tensor]:
@@ -95,7 +95,7 @@ def test_nothing_is_left_after_an_error(tmp_path, saved, monkeypatch):
     """A shard that fails takes the complete ones with it; an older set stays as it was."""
     saved.save(tmp_path / "old.safetensors", 100)
     before = {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)}
-    append, left = shards.append_tensor, [4]
+    append, left = safetensors.append_tensor, [4]
 
     def fails(fd, tensor):
         left[0] -= 1
@@ -105,7 +105,17 @@ def test_nothing_is_left_after_an_error(tmp_path, saved, monkeypatch):
 
     for name in ("old", "new"):
         left[0] = 4
-        monkeypatch.setattr(shards, "append_tensor", fails)
+        monkeypatch.setattr(safetensors, "append_tensor", fails)
         with pytest.raises(WeightliftError, match="no more"):
             saved.save(tmp_path / f"{name}.safetensors", 100)
     assert {name: (tmp_path / name).read_bytes() for name in os.listdir(tmp_path)} == before
+
+
+def test_no_shard_that_is_read_from_is_replaced(tmp_path):
+    """A set of shards is never written over itself."""
+    tensors = {f"w{i}": torch.full((4,), float(i)) for i in range(3)}
+    wl.StateDict.of(tensors).save(tmp_path / "w.safetensors", 16)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    with pytest.raises(WriteError, match="is a file that is read from"):
+        wl.open(tmp_path / "w.safetensors.index.json").state_dict().save(tmp_path / "w.safetensors", 16)
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before

@@ -14,6 +14,7 @@ from ..patterns import Binding, Pattern, Value
 from ..tensors.casting import cast, holds_all
 from ..tensors.computed import Lazy
 from ..values import dataclass, field, replace
+from .arguments import check_arguments
 from .axes import TARGET, TERM, Axes
 from .bundle import Bundle, Place
 from .ops import OPS, PARTING, Call
@@ -228,6 +229,7 @@ class _Run:
         if rule.kind == "tie" and rule.ops:
             raise PlanError("a tie with operations", expected="the same tensor under another name")
         for call in rule.ops:
+            check_arguments(call)
             operation, before = OPS[call.name], bundle
             if operation.loses(call, before) and "lossy" not in rule.flags:
                 raise PlanError(f"{call} loses values", expected="!lossy on the rule, to say that this is meant")

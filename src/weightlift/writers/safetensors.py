@@ -15,7 +15,7 @@ from ..typed import Any
 from ..values import dataclass
 from .atomic import atomic_file
 from .copying import append_chunks, append_range, write_all
-from .layout import plan_layout
+from .layout import Layout, plan_layout
 
 Progress = Callable[[int, int], None]
 """Called with (bytes written, bytes in all)."""
@@ -49,18 +49,23 @@ def write_safetensors(
     layout = plan_layout(entries, versions, metadata)
     refuse_own_sources(path, [tensor for _, tensor in layout.tensors])
     with atomic_file(path) as fd:
-        write_all(fd, layout.header)
-        done = 0
-        for key, tensor in layout.tensors:
-            try:
-                append_tensor(fd, tensor)
-            except WeightliftError as error:
-                error.at(repr(key))
-                raise
-            done += tensor.nbytes
-            if progress:
-                progress(done, layout.nbytes)
+        write_layout(fd, layout, progress)
     return Written(os.fspath(path), len(layout.tensors), layout.nbytes, layout.ties, tuple(layout.unshared))
+
+
+def write_layout(fd: int, layout: Layout, progress: Progress | None = None) -> None:
+    """Write the header and every tensor to an open file; `progress` hears of this file's bytes."""
+    write_all(fd, layout.header)
+    done = 0
+    for key, tensor in layout.tensors:
+        try:
+            append_tensor(fd, tensor)
+        except WeightliftError as error:
+            error.at(repr(key))
+            raise
+        done += tensor.nbytes
+        if progress:
+            progress(done, layout.nbytes)
 
 
 def refuse_own_sources(path: str | os.PathLike[str], tensors: Iterable[Lazy]) -> None:

@@ -7,15 +7,14 @@ import os
 from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 
-from ..errors import StateDictError, WeightliftError
+from ..errors import StateDictError
 from ..tensors import Composite, Tensor
-from ..tensors.computed import Computed
 from ..tree import tensors_in
 from ..typed import Any
 from .atomic import atomic_file
 from .copying import write_all
 from .layout import Layout, plan_layout
-from .safetensors import Progress, Written, append_tensor, write_safetensors
+from .safetensors import Progress, Written, refuse_own_sources, write_layout, write_safetensors
 
 OUR_NAMES = "weightlift_names"
 INDEX = ".safetensors.index.json"
@@ -51,6 +50,8 @@ def write_shards(
     }
     total = sum(layout.nbytes for layout in layouts.values())
     index = _index(entries, layouts, total)
+    for name in (base + INDEX, *layouts):
+        refuse_own_sources(name, [tensor for layout in layouts.values() for _, tensor in layout.tensors])
     existing = {name for name in layouts if os.path.exists(name)}
     try:
         with ExitStack() as files:  # left backwards: the index, which comes first here, gets its name last
@@ -58,7 +59,10 @@ def write_shards(
             write_all(fd, index)
             done = 0
             for name, layout in layouts.items():
-                done = _write(files.enter_context(atomic_file(name)), layout, done, total, progress)
+                fd = files.enter_context(atomic_file(name))
+                write_layout(fd, layout, _within(progress, done, total))
+                os.fsync(fd)
+                done += layout.nbytes
     except BaseException:
         for name in set(layouts) - existing:
             with suppress(OSError):
@@ -69,20 +73,9 @@ def write_shards(
     return Written(base + INDEX, sum(len(layout.tensors) for layout in layouts.values()), total, ties, unshared)
 
 
-def _write(fd: int, layout: Layout, done: int, total: int, progress: Progress | None) -> int:
-    """Write one shard, down to the disk; return how many bytes of all are done."""
-    write_all(fd, layout.header)
-    for key, tensor in layout.tensors:
-        try:
-            append_tensor(fd, tensor)
-        except WeightliftError as error:
-            error.at(repr(key))
-            raise
-        done += tensor.nbytes
-        if progress:
-            progress(done, total)
-    os.fsync(fd)
-    return done
+def _within(progress: Progress | None, before: int, total: int) -> Progress | None:
+    """Return what hears of one file's bytes and tells of all files' bytes."""
+    return (lambda done, _: progress(before + done, total)) if progress else None
 
 
 def _index(entries: Mapping[str, Any], layouts: Mapping[str, Layout], total: int) -> bytes:
@@ -137,7 +130,7 @@ def _groups(entries: Mapping[str, Any]) -> list[list[str]]:
 def _marks(value: Any) -> list[object]:
     """What is equal for values that may share memory."""
     marks: list[object] = []
-    for tensor in [value] if isinstance(value, Computed) else tensors_in(value):
+    for tensor in tensors_in(value):
         parts = tensor.parts.values() if isinstance(tensor, Composite) else [tensor]
         marks += [id(part.storage) if isinstance(part, Tensor) else part.view for part in parts]
     return marks
@@ -147,6 +140,6 @@ def _nbytes(values: list[Any]) -> int:
     """Bytes of values, each view counted once."""
     found: dict[object, int] = {}
     for value in values:
-        for tensor in [value] if isinstance(value, Computed) else tensors_in(value):
+        for tensor in tensors_in(value):
             found[id(tensor) if isinstance(tensor, Composite) else tensor.view] = tensor.nbytes
     return sum(found.values())
