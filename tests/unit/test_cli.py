@@ -184,3 +184,9 @@ def test_apply_says_what_is_left_to_a_model(write, tmp_path, capsys):
     assert main(["apply", str(path), str(tmp_path / "plan.toml"), str(tmp_path / "out")]) == 0
     assert 'is left to a model, no file has it: init -> head.** "new"' in capsys.readouterr().err
     assert list(weightlift.open(tmp_path / "out").state_dict()) == ["w"]
+
+
+def test_inverting_no_plan_is_wrong_usage(bundle, capsys):
+    """`--invert` without `--rules` is an error with its remedy, not a finding."""
+    assert main(["plan", str(bundle), str(bundle), "--invert"]) == 2
+    assert capsys.readouterr().err == "weightlift: --invert without a plan; expected --rules FILE\n"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 
-from ..errors import WriteError
 from ..limits import DEFAULT_LIMITS, Limits
 from ..mapping.apply import apply_to_file
 from ..mapping.plan import Plan
@@ -12,7 +11,7 @@ from ..mapping.report import Report, report_of
 from ..values import dataclass, replace
 from ..writers import Written
 from ..writers.safetensors import Progress
-from .open import errors_name, open_checkpoint
+from .open import errors_name, open_checkpoint, refuse_itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +38,7 @@ def apply_plan(
         PlanProblems: every problem that the headers show, before anything is read.
         WriteError: `out` cannot be written, or is the checkpoint itself.
     """
-    if os.path.exists(out) and os.path.exists(source) and os.path.samefile(source, out):
-        raise WriteError("is the checkpoint itself", expected="another name", where=os.fspath(out))
+    refuse_itself(source, out)
     given = plan if isinstance(plan, Plan) else Plan.load(plan)
     with errors_name(source):
         weights = open_checkpoint(source, limits=limits).state_dict(name)

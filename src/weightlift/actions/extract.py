@@ -6,13 +6,13 @@ import os
 from collections.abc import Sequence
 
 from ..checkpoint import Checkpoint
-from ..errors import WriteError, plural
+from ..errors import plural
 from ..findings import Finding
 from ..limits import DEFAULT_LIMITS, Limits
 from ..state_dict import StateDict
 from ..values import dataclass
 from ..writers.safetensors import Progress, Written
-from .open import errors_name, open_checkpoint
+from .open import errors_name, open_checkpoint, refuse_itself
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,8 +47,7 @@ def extract(
         WriteError: `out` cannot be written, or is the checkpoint itself.
         Everything that opening raises.
     """
-    if os.path.exists(out) and os.path.exists(path) and os.path.samefile(path, out):
-        raise WriteError("is the checkpoint itself", expected="another name", where=os.fspath(out))
+    refuse_itself(path, out)
     with errors_name(path):
         checkpoint = open_checkpoint(path, limits=limits)
         state_dict = checkpoint.state_dict(name)

@@ -51,3 +51,13 @@ def errors_name(path: str | os.PathLike[str]) -> Iterator[None]:
             where = (given, *where)
         error.where = where
         raise
+
+
+def refuse_itself(path: str | os.PathLike[str], out: str | os.PathLike[str]) -> None:
+    """Refuse to write over the file that is opened, an index or a compressed one too.
+
+    Raises:
+        WriteError: both are one file.
+    """
+    if os.path.exists(out) and os.path.exists(path) and os.path.samefile(path, out):
+        raise WriteError("is the checkpoint itself", expected="another name", where=os.fspath(out))

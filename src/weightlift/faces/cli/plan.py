@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 from ...actions.plan import Checked, check_plan, inverted_plan
-from ...errors import printable
+from ...errors import PlanError, printable
 from ...mapping.report import Line
 from ...typed import TYPE_CHECKING
 from ..text import human_bytes
@@ -32,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Print the plan and its report; 1 where it is not complete."""
     if arguments.invert:
         if not arguments.rules:
-            raise SystemExit("weightlift plan --invert needs --rules FILE")
+            raise PlanError("--invert without a plan", expected="--rules FILE")
         plan = inverted_plan(arguments.source, arguments.target, arguments.rules, name=arguments.name)
         if arguments.out:
             plan.save(arguments.out)
