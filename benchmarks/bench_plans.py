@@ -29,7 +29,7 @@ LOAD = """
 import sys
 from time import perf_counter
 import torch
-path, how, assign, told = sys.argv[1], sys.argv[2], sys.argv[3] == "assign", sys.argv[4]
+path, how, assign = sys.argv[1], sys.argv[2], sys.argv[3] == "assign"
 
 class Block(torch.nn.Module):
     def __init__(self, d):
@@ -45,14 +45,15 @@ for parameter in model.parameters():
 if how == "make":
     torch.save(model.state_dict(), path)
     sys.exit()
-begun = perf_counter()
-if how == "torch":
-    model.load_state_dict(torch.load(path, mmap=True), assign=assign)
-else:
-    import weightlift
-    weightlift.load(model, path, assign=assign)
-with open(told, "a") as file:
-    print(perf_counter() - begun, file=file)
+for told in sys.argv[4:]:
+    begun = perf_counter()
+    if how == "torch":
+        model.load_state_dict(torch.load(path, mmap=True), assign=assign)
+    else:
+        import weightlift
+        weightlift.load(model, path, assign=assign)
+    with open(told, "a") as file:
+        print(perf_counter() - begun, file=file)
 """
 
 CHECK = """
@@ -110,19 +111,32 @@ def main() -> None:
 
         rows = []
         python = given.torch_python
-        subprocess.run([python, "-c", LOAD, path, "make", "", told], check=True)
+        subprocess.run([python, "-c", LOAD, path, "make", ""], check=True)
         for way in ("assign", "in place"):
+            calls = {
+                f"{name}, {way}{again}": f"{told}-{name}-{way}{again}"
+                for name in ("torch", "weightlift")
+                for again in ("", ", again")
+            }
             scripts = {
-                f"{name}, {way}": [python, "-c", LOAD, path, how, way, f"{told}-{how}-{way}"]
-                for name, how in (("torch", "torch"), ("weightlift", "ours"))
+                f"{name}, {way}": [python, "-c", LOAD, path, name, way, calls[f"{name}, {way}"]]
+                for name in ("torch", "weightlift")
             }
             runs = interleave(scripts, repeats=given.repeats)
+            twice = {name: [*script, calls[f"{name}, again"]] for name, script in scripts.items()}
+            for told_once in calls.values():
+                if os.path.exists(told_once):
+                    os.unlink(told_once)
+            interleave(twice, repeats=given.repeats)
+            times = {name: Runs(wall=_told(file)[1:]) for name, file in calls.items()}
             base = f"torch, {way}"
-            calls = {name: Runs(wall=_told(script[-1])[1:]) for name, script in scripts.items()}
             for name, run in runs.items():
-                whole, alone = f"{ratio(runs, name, base):.2f}", f"{ratio(calls, name, base):.2f}"
-                rows.append((name, seconds(run.wall), whole, seconds(calls[name].wall), alone, megabytes(run.peak)))
-        head = ("load into a module", "whole script", "times torch", "the call alone", "times torch", "peak memory")
+                row = [name, seconds(run.wall), f"{ratio(runs, name, base):.2f}"]
+                for again in ("", ", again"):
+                    row += [seconds(times[name + again].wall), f"{ratio(times, name + again, base + again):.2f}"]
+                rows.append((*row, megabytes(run.peak)))
+        head = ("load into a module", "whole script", "times torch", "first call", "times torch",
+                "second call", "times torch", "peak memory")  # fmt: skip
         print_table(head, rows, markdown=given.markdown)
 
         counts = (1000, 10_000, 100_000)

@@ -14,7 +14,7 @@ The same values in another pattern spell another name: that is what a rule does.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 
 from .errors import PatternError
@@ -27,6 +27,7 @@ Binding = dict[str, Value]
 TAIL = "**"
 _INTEGER = r"0|[1-9][0-9]{0,17}"
 _HOLE = re.compile(r"\{([^{}]*)\}|\*\*|\*")
+_NUMBER = re.compile(r"(?<![^.])[0-9]+(?![^.])")
 _AFFINE = re.compile(r"(?:(\d+)\s*\*\s*)?([A-Za-z_]\w*)(?:\s*([+-])\s*(\d+))?(?:\s*:\s*(int|text))?")
 
 
@@ -47,13 +48,14 @@ Part = str | Hole
 class Pattern:
     """A pattern, parsed: fits names and spells them."""
 
-    __slots__ = ("_regex", "parts", "text")
+    __slots__ = ("_regex", "_skeleton", "parts", "text")
 
     def __init__(self, text: str) -> None:
         """Raises PatternError, with the column, for a pattern that means nothing."""
         self.text = text
         self.parts = tuple(_parse(text))
         self._regex: re.Pattern[str] | None = None
+        self._skeleton: re.Pattern[str] | None = None
 
     @property
     def holes(self) -> tuple[Hole, ...]:
@@ -84,6 +86,12 @@ class Pattern:
                 return None
         return out
 
+    def may_match(self, skeleton: str) -> bool:
+        """Whether any name with this skeleton (see `skeleton_of`) could fit."""
+        if self._skeleton is None:
+            self._skeleton = re.compile(_skeleton_regex(self.parts))
+        return self._skeleton.fullmatch("." + skeleton) is not None
+
     def spell(self, values: Mapping[str, Value]) -> str:
         """Return the name that the values make.
 
@@ -112,6 +120,27 @@ class Pattern:
 def pattern(text: str) -> Pattern:
     """Return the pattern of a text, parsed once."""
     return Pattern(text)
+
+
+class Names:
+    """Names in order, to be searched by many patterns: those of one skeleton are ruled out together."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._groups: dict[str, list[tuple[int, str]]] = {}
+        for place, name in enumerate(names):
+            self._groups.setdefault(skeleton_of(name), []).append((place, name))
+
+    def matching(self, wanted: Pattern) -> list[tuple[str, Binding]]:
+        """Return the names that fit, in order, each with what the holes stand for."""
+        groups = [group for skeleton, group in self._groups.items() if wanted.may_match(skeleton)]
+        names = groups[0] if len(groups) == 1 else sorted(place for group in groups for place in group)
+        match = wanted.match
+        return [(name, binding) for _, name in names if (binding := match(name)) is not None]
+
+
+def skeleton_of(name: str) -> str:
+    """Return a name with `#` for every segment that is a number: blocks that repeat have the same."""
+    return _NUMBER.sub("#", name)
 
 
 def _parse(text: str) -> list[Part]:
@@ -195,6 +224,22 @@ def _regex(parts: tuple[Part, ...]) -> str:
         else:
             out += "([^.]*)" if part.kind == "any" else "([^.]+)"
     return out
+
+
+def _skeleton_regex(parts: tuple[Part, ...]) -> str:
+    """The regex of the skeletons that names which fit have: strict about segments without holes, lax about others."""
+    marked = "".join(part if isinstance(part, str) else _MARKS.get(part.kind, _HOLED) for part in parts)
+    out = []
+    for segment in marked.split("."):
+        first, *tails = segment.split(_TAILED)  # a tail owns the dot before it, so it ends a segment
+        lax = "[^.]*" if _HOLED in first else re.escape(skeleton_of(first))
+        lax = ".*" if _ENUM in first else lax  # a choice may have dots
+        out.append(lax + r"(?:\.[^.]*)*" * len(tails))
+    return r"\.".join(out)
+
+
+_HOLED, _TAILED, _ENUM = "\0", "\1", "\2"
+_MARKS = {"tail": _TAILED, "enum": _ENUM}
 
 
 def _value(hole: Hole, text: str) -> Value | None:

@@ -54,9 +54,10 @@ def _value_class(
 
 
 def _init(made: type, names: tuple[str, ...], defaults: tuple[Any, ...]) -> Callable[..., None]:
-    set_field = object.__setattr__  # past the one of a frozen class
+    setters = [getattr(made, name).__set__ for name in names]  # past the __setattr__ of a frozen class
     places = {name: i for i, name in enumerate(names)}
     unsettled = [i for i, default in enumerate(defaults) if default is _REQUIRED or type(default) is _Factory]
+    settled = max(unsettled, default=-1) + 1  # with so many arguments, the defaults are all that is left
 
     def complete(args: tuple[Any, ...], more: dict[str, Any]) -> list[Any]:
         values = [*args, *defaults[len(args) :]]
@@ -74,9 +75,10 @@ def _init(made: type, names: tuple[str, ...], defaults: tuple[Any, ...]) -> Call
         return values
 
     def __init__(self: Any, *args: Any, **more: Any) -> None:  # noqa: N807
-        values = complete(args, more) if more or len(args) != len(names) else args
-        for name, value in zip(names, values):  # noqa: B905 - as many as there are
-            set_field(self, name, value)
+        plain = not more and settled <= len(args) <= len(names)
+        values = (*args, *defaults[len(args) :]) if plain else complete(args, more)
+        for put, value in zip(setters, values):  # noqa: B905 - as many as there are
+            put(self, value)
 
     return __init__
 
@@ -93,7 +95,8 @@ def _methods(names: tuple[str, ...], *, frozen: bool, eq: bool) -> dict[str, Any
         raise FrozenInstanceError(f"{type(self).__name__}.{name} cannot be changed; make a new one with replace()")
 
     def replaced(self: Any, /, **changes: Any) -> Any:
-        return type(self)(**(dict(zip(names, values(self), strict=True)) | changes))
+        kept = [changes.pop(name) if name in changes else getattr(self, name) for name in names]
+        return type(self)(*kept, **changes)  # what is left is no field, and refused there
 
     methods: dict[str, Any] = {
         "__repr__": lambda self: (

@@ -192,6 +192,17 @@ def test_two_plans_composed_are_one_after_the_other(given_plans):
     assert values(carried_out(both, source)) == expected
 
 
+def test_what_is_initialised_is_not_lost_in_composing():
+    """New tensors of the second plan stay new; those of the first, which nobody can follow, are told of."""
+    source = {"a": np.zeros(3, np.float32)}
+    two = Plan.of('x -> y\ninit -> head.** "new"')
+    both = Plan.of("a -> x").compose(two, source)
+    target = dict.fromkeys(("y", "head.w"), ((3,), DTYPES["float32"]))
+    assert list(both.check(source, target).initialised) == ["head.w"]
+    with pytest.raises(PlanProblems, match="the second plan cannot say what becomes of it"):
+        Plan.of('a -> x\ninit -> z "new"').compose(Plan.of("x -> y"), source)
+
+
 @many
 @given(plans())
 def test_an_inverse_composed_with_its_plan_is_the_identity(given_plan):

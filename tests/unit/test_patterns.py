@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weightlift.errors import PatternError
-from weightlift.patterns import Pattern
+from weightlift.patterns import Names, Pattern
 
 
 @pytest.mark.parametrize(
@@ -62,3 +62,22 @@ def test_spelling_is_the_inverse_of_matching(i, scale, shift, leaf, tail):
     values = {"i": i, "**": "".join("." + t for t in tail), "t": "t1", "#0": "wb".index(leaf)}
     if scale * i + shift >= 0:
         assert made.match(made.spell(values)) == values
+
+
+segments = st.sampled_from(["a", "b1", "1", "12", "0", "h", "a.b", "1.2", "x2"])
+holes = st.sampled_from(["{i}", "{t}", "**", "{a,b1}", "{0..3}", "{2*i+1}", "*", "{a.1,1.b}", "{k:int}"])
+pieces = st.one_of(segments, holes, st.tuples(segments, holes).map("".join), st.tuples(holes, segments).map("".join))
+
+
+@given(
+    st.lists(pieces, min_size=1, max_size=4).map(".".join),
+    st.lists(st.lists(segments, min_size=1, max_size=4).map(".".join), max_size=12, unique=True),
+)
+def test_many_names_are_searched_as_one_by_one(text, names):
+    """What is ruled out by its skeleton would not have fitted."""
+    try:
+        wanted = Pattern(text)
+    except PatternError:
+        return
+    fitting = [(name, binding) for name in names if (binding := wanted.match(name)) is not None]
+    assert Names(names).matching(wanted) == fitting

@@ -119,3 +119,26 @@ def test_no_shard_that_is_read_from_is_replaced(tmp_path):
     with pytest.raises(WriteError, match="is a file that is read from"):
         wl.open(tmp_path / "w.safetensors.index.json").state_dict().save(tmp_path / "w.safetensors", 16)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+@pytest.mark.parametrize("at", range(4))
+def test_an_interrupted_second_run_never_speaks_of_old_and_new(tmp_path, saved, monkeypatch, at):
+    """Where giving a new set its names fails halfway, no index of the old set is left to lead to a mixture."""
+    path = tmp_path / "m.safetensors"
+    saved.save(path, 100)
+    again = saved.add_prefix("new.")
+    moves = []
+
+    def fails_once(source, target, replace=os.replace):
+        moves.append(target)
+        if len(moves) == at + 1:
+            raise OSError(5, "Input/output error")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fails_once)
+    with pytest.raises(WriteError):
+        again.save(path, 100)
+    monkeypatch.undo()
+    assert not (tmp_path / "m.safetensors.index.json").exists()
+    again.save(path, 100)
+    assert list(wl.open(f"{path}.index.json").state_dict()) == list(again)

@@ -84,19 +84,6 @@ def test_tie_is_written_once_and_restored(write, tmp_path):
     assert again["tail"].tobytes() == FOUR_FLOATS
 
 
-def test_bytes_are_the_same_without_the_kernel(write, tmp_path, monkeypatch):
-    """Where the kernel cannot copy between the files, reading and writing gives the same file."""
-    path = write(torch_zip())
-    wl.extract(path, tmp_path / "a")
-
-    def unable(*_, **__):
-        raise OSError(18, "Invalid cross-device link")
-
-    monkeypatch.setattr(copying, "_kernel_copy", unable)
-    wl.extract(path, tmp_path / "b")
-    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
-
-
 def test_short_writes_are_continued(tmp_path, monkeypatch):
     """A system that takes few bytes at a time gets them all."""
     real = os.write

@@ -40,7 +40,7 @@ def extract(
 
     `name` chooses one of several (see `Checkpoint.state_dicts`); `select` and `drop` are patterns over
     its keys (`encoder.**`, `*.bias`); `max_shard_bytes` is that of `StateDict.save`.
-    Contiguous tensors are copied by the kernel, strided ones in chunks, so memory stays small whatever the size.
+    Tensors are copied in chunks, so memory stays small whatever the size.
 
     Raises:
         StateDictError: no state dict, several and no name, or a pattern that fits no key.

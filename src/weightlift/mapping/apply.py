@@ -72,7 +72,7 @@ def apply_to_module(
         except WeightliftError as error:
             error.at(repr(key))
             raise
-    replaced = set_down(target, staged, assign=assign, step=step, files=files)
+    replaced = set_down(target, staged, assign=assign, step=step)
     return replace(report, notes=(*report.notes, *_notes(target, replaced)))
 
 

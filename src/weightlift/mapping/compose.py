@@ -8,20 +8,32 @@ from ..blocks import compress
 from ..values import replace
 from .ops import PARTING
 from .resolve import Made, PlanProblems, Problem, Resolution
+from .rules import Rule
+
+Resolved = tuple[tuple[Rule, ...], Resolution]
 
 
-def composed(one: Resolution, two: Resolution) -> str:
+def composed(first: Resolved, second: Resolved) -> str:
     """Return rule lines that make in one pass what two plans make one after the other.
+
+    What the first plan leaves to be initialised cannot be followed: without a target nobody knows its names.
 
     Raises:
         PlanProblems: a target is made in a way that one rule cannot say.
     """
-    blocked: list[Problem] = []
+    (rules_before, one), (rules_after, two) = first, second
+    blocked = [
+        Problem("no-composition", rule.line, f"{rule}: the second plan cannot say what becomes of it")
+        for rule in rules_before
+        if rule.kind == "init"
+    ]
     lines: dict[str, tuple[str, str]] = {}  # targets -> (sources, operations and flags)
     parted: dict[tuple[str, ...], dict[int, str]] = {}  # sources of a parting rule -> place -> target
     for key, made in two.made.items():
         before = [one.made[name] for name in made.sources]
-        if any(_joins(item) > 1 for item in (made, *before)):
+        if made.spans:
+            blocked.append(Problem("no-composition", made.rule.line, f"{key!r} is made in parts"))
+        elif any(_joins(item) > 1 for item in (made, *before)):
             blocked.append(Problem("no-composition", made.rule.line, f"{key!r}: sources are joined along several axes"))
         elif all(_is_plain(item) for item in before):
             sources = [name for item in before for name in item.sources]
@@ -45,8 +57,18 @@ def composed(one: Resolution, two: Resolution) -> str:
     if blocked:
         raise PlanProblems(blocked)
     return "\n".join(
-        [*_spelled(lines), *(f'{row.template} -> drop "{row.value}"' for row in compress(dropped.items()))]
+        [
+            *_spelled(lines),
+            *(f'{row.template} -> drop "{row.value}"' for row in compress(dropped.items())),
+            *(_initialised(rule) for rule in rules_after if rule.kind == "init"),
+        ]
     )
+
+
+def _initialised(rule: Rule) -> str:
+    """An init rule with the prefix of its block."""
+    targets = ", ".join(map(str, rule.targets))
+    return f'init -> {targets}{" optional" if rule.optional else ""} "{rule.reason}"'
 
 
 def _is_plain(made: Made) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import PlanError
@@ -50,6 +49,8 @@ class Plan:
             PlanError: no TOML, or fields that a plan does not have.
             PatternError: a rule that means nothing, with its line, column and a caret.
         """
+        import tomllib  # takes as long as all other modules of a plan together
+
         try:
             document = tomllib.loads(text)
         except tomllib.TOMLDecodeError as error:
@@ -78,10 +79,17 @@ class Plan:
 
     @classmethod
     def of(cls, rules: str, *, dims: Mapping[str, int] | None = None) -> Plan:
-        """Return a plan of rule lines alone."""
-        head = "".join(f"{name} = {size}\n" for name, size in (dims or {}).items())
-        middle = f"\n[dims]\n{head}" if head else ""
-        return cls.parse(f"plan = {VERSION}\n{middle}\n[[block]]\nrules = {_quoted(rules.strip(chr(10)))}\n")
+        """Return a plan of rule lines alone.
+
+        Raises:
+            PatternError: a rule that means nothing, with its line, column and a caret.
+        """
+        sizes = _dims(dims or {})
+        middle = "\n".join(["", "[dims]", *(f"{name} = {size}" for name, size in sizes.items()), ""]) if sizes else ""
+        lines = rules.strip("\n")
+        head = f"plan = {VERSION}\n{middle}\n[[block]]\nrules = "
+        text = f"{head}{_quoted(lines)}\n"
+        return cls(text, tuple(_block({"rules": lines}, sizes, head.count("\n") + 2)), sizes, {})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Plan:
@@ -147,7 +155,7 @@ class Plan:
         first.raise_problems()
         second = other.check({key: made.value for key, made in first.made.items()})
         second.raise_problems()
-        return Plan.of(composed(first, second))
+        return Plan.of(composed((self.rules, first), (other.rules, second)))
 
     def apply(self, target: Any, source: Mapping[str, Any], *, assign: bool = False) -> Report:
         """Carry the plan out into a live module or a path; all of it or nothing.
@@ -210,7 +218,9 @@ def _first_line(text: str, at: int) -> int:
 
 
 def _dims(found: Any) -> dict[str, int]:
-    if not isinstance(found, dict) or not all(type(size) is int and size > 0 for size in found.values()):
+    if not isinstance(found, dict) or not all(
+        name.isidentifier() and name.isascii() and type(size) is int and size > 0 for name, size in found.items()
+    ):
         raise PlanError(f"dims = {found!r}", expected="names with whole numbers")
     return found
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from html import escape
 
 from ..tensors.computed import Lazy
 from ..typed import Literal
@@ -90,6 +89,8 @@ class Report:
         return out
 
     def _repr_html_(self) -> str:
+        from html import escape  # loads the table of all entities
+
         rows = "".join(f"<tr>{''.join(f'<td>{escape(cell)}</td>' for cell in row)}</tr>" for row in self.rows())
         told = "".join(f"<li>{escape(text)}</li>" for text in (*self.notes, *self.problems))
         return f"<table><tr><th>status<th>target<th>made of<th>about</tr>{rows}</table><ul>{told}</ul>"

@@ -10,7 +10,7 @@ from difflib import get_close_matches
 
 from ..dtypes import DType
 from ..errors import PlanError, WeightliftError, printable
-from ..patterns import Binding, Pattern, Value
+from ..patterns import Binding, Names, Pattern, Value
 from ..tensors.casting import cast, holds_all
 from ..tensors.computed import Lazy
 from ..values import dataclass, field, replace
@@ -128,6 +128,8 @@ class _Run:
     def __init__(self, source: Mapping[str, Lazy], target: Schema | None, ties: list[tuple[str, ...]]) -> None:
         self.source = source
         self.target = target
+        self.names = Names(source)
+        self.target_names = Names(target or ())
         self.ties = ties
         self.out = Resolution()
         self.claimed: dict[str, tuple[Rule, bool]] = {}  # source -> (rule, whether only a part)
@@ -157,8 +159,7 @@ class _Run:
             self._map(rule, matches)
 
     def _fitting(self, term: Term, rule: Rule) -> list[tuple[str, Binding]]:
-        match = term.pattern.match
-        found = [(key, binding) for key in self.source if (binding := match(key)) is not None]
+        found = self.names.matching(term.pattern)
         if rule.excepts:
             found = [(key, b) for key, b in found if not any(p.match(key) is not None for p in rule.excepts)]
         return found
@@ -185,7 +186,7 @@ class _Run:
 
     def _init(self, rule: Rule) -> None:
         for term in rule.targets:
-            fitting = [key for key in self.target or () if term.pattern.match(key) is not None]
+            fitting = [key for key, _ in self.target_names.matching(term.pattern)]
             for key in fitting:
                 if key in self.out.initialised:
                     self.problem(

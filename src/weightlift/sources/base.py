@@ -40,7 +40,7 @@ class Source(ABC):
     def file_range(self, offset: int, nbytes: int) -> tuple[int, int] | None:
         """Return (file descriptor, absolute offset) where these bytes lie in a file as they are.
 
-        None where they do not (memory, compressed). Lets a writer have the kernel copy them.
+        None where they do not (memory, compressed). Lets torch map them.
         """
         return None
 

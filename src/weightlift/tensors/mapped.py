@@ -33,10 +33,6 @@ class MappedFiles:
         storage = self._of(located[0])[located[1] : located[1] + end - start]
         return torch.empty(0, dtype=dtype).set_(storage, 0, tensor.shape, tensor.stride)
 
-    def holds(self, value: Any) -> bool:
-        """Whether a torch tensor lies in these mappings; writing to it changes this process's pages alone."""
-        return any(0 <= value.data_ptr() - held.data_ptr() < held.nbytes() for held in self._bytes.values())
-
     def _of(self, fd: int) -> Any:
         import torch
 

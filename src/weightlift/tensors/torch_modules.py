@@ -104,20 +104,18 @@ def set_down(
     *,
     assign: bool,
     step: Callable[[str], object],
-    files: MappedFiles | None = None,
 ) -> dict[int, Any]:
     """Put torch tensors into a module. After any error the module is exactly as it was.
 
-    In place, each old value is kept until all are set, so that it can be put back: in the pages of `files`
-    that the new one came from, where no other value lies there, and else in a copy. `step` is told each name
-    before it is set. Returns the tensors that new ones stand in for, by their id.
+    In place, a copy of each old value is kept until all are set, so that it can be put back. `step` is told each
+    name before it is set. Returns the tensors that new ones stand in for, by their id.
 
     Raises:
         PlanError: a tensor that cannot be written in place.
     """
     import torch
 
-    run = _Setting(target, set() if assign or files is None else _swappable(values, files))
+    run = _Setting(target)
     try:
         with torch.no_grad():
             for key, value in values.items():
@@ -142,8 +140,7 @@ def set_down(
 class _Setting:
     """Tensors being set, how to undo it, and what has been replaced so far."""
 
-    def __init__(self, target: ModuleTarget, swappable: set[int]) -> None:
-        self.swappable = swappable  # addresses of values whose memory may take the old ones
+    def __init__(self, target: ModuleTarget) -> None:
         self.undo: list[Callable[[], object]] = []
         self.replaced: dict[int, Any] = {}
         self._homes: dict[int, list[Slot]] = {}  # every place of a tensor: tied weights have several
@@ -174,49 +171,8 @@ class _Setting:
         tensor = slot.tensor.detach()
         if any(step == 0 and size > 1 for size, step in zip(tensor.shape, tensor.stride(), strict=True)):
             raise PlanError("an expanded tensor: its elements share memory", remedy="load with assign=True")
-        if value.data_ptr() in self.swappable and value.dtype is tensor.dtype and tensor.is_contiguous():
-            self._swap(tensor.view(-1), value.view(-1))
-        else:
-            self.undo.append(partial(tensor.copy_, tensor.clone()))
-            tensor.copy_(value)
-
-    def _swap(self, tensor: Any, value: Any) -> None:
-        """Exchange two flat tensors, a window at a time."""
-        state: tuple[int, Any] = (0, None)  # elements exchanged, and the old ones of the window at work
-
-        def back() -> None:
-            done, old = state
-            tensor[:done].copy_(value[:done])
-            if old is not None:
-                tensor[done : done + len(old)].copy_(old)
-
-        self.undo.append(back)
-        for at in range(0, len(tensor), _WINDOW):
-            here, there = tensor[at : at + _WINDOW], value[at : at + _WINDOW]
-            state = (at, here.clone())
-            here.copy_(there)
-            there.copy_(state[1])
-            state = (at + len(here), None)
-
-
-_WINDOW = 1 << 14  # elements: small enough for the cache, and for torch to stay in one thread
-
-
-def _swappable(values: Mapping[str, Any], files: MappedFiles) -> set[int]:
-    """Addresses of the values that lie in our own pages of a file, rows first, and that no other value touches."""
-    spans = sorted(
-        (value.data_ptr(), value.data_ptr() + value.untyped_storage().nbytes(), key)
-        for key, value in values.items()
-        if value.numel() and files.holds(value)
-    )
-    out: set[int] = set()
-    end = 0
-    for i, (start, stop, key) in enumerate(spans):
-        free = start >= end and (i + 1 == len(spans) or stop <= spans[i + 1][0])
-        if free and values[key].is_contiguous():
-            out.add(start)
-        end = max(end, stop)
-    return out
+        self.undo.append(partial(tensor.copy_, tensor.clone()))
+        tensor.copy_(value)
 
 
 def _laid_out(value: Any, like: Any) -> Any:
@@ -229,30 +185,43 @@ def _laid_out(value: Any, like: Any) -> Any:
     return torch.empty_strided(value.shape, shaped.stride(), dtype=value.dtype, device=value.device).copy_(value)
 
 
-def _held_elsewhere(replaced: Mapping[int, Any], slots: Iterable[Slot]) -> bool:
-    """Whether anything but the slots and the table itself refers to one of the tensors; optimizers would."""
-    ours = Counter(id(slot.tensor) for slot in slots)
-    return any(getrefcount(old) > ours[id(old)] + 3 for old in replaced.values())  # the table, `old`, the argument
-
-
 def optimizers_holding(replaced: Mapping[int, Any], slots: Iterable[Slot] = ()) -> list[tuple[str, int]]:
     """Return the live optimizers that still hold any of these tensors: class name, and how many they hold.
 
-    They are looked for among all objects of the process only where something beside the `slots` holds a tensor.
+    They are looked for among all objects of the process only where something beside the `slots` refers to a
+    tensor, since that takes as long as loading does.
     """
     import gc
 
     import torch
 
-    if not _held_elsewhere(replaced, slots):
+    held = _held_elsewhere(replaced, slots)
+    if not held or (len(held) <= _FEW and not _in_a_list(held)):
         return []
     found = []
     for thing in gc.get_objects():
         if issubclass(type(thing), torch.optim.Optimizer):
-            held = [p for group in getattr(thing, "param_groups", ()) for p in group["params"] if id(p) in replaced]
-            if held:
-                found.append((type(thing).__name__, len(held)))
+            groups = getattr(thing, "param_groups", ())
+            count = sum(id(parameter) in replaced for group in groups for parameter in group["params"])
+            if count:
+                found.append((type(thing).__name__, count))
     return found
+
+
+_FEW = 4  # for so many, asking who refers to them is quicker than a look at everything
+
+
+def _held_elsewhere(replaced: Mapping[int, Any], slots: Iterable[Slot]) -> list[Any]:
+    """The tensors that anything but the slots and the table itself refers to."""
+    ours = Counter(id(slot.tensor) for slot in slots)
+    return [old for old in replaced.values() if getrefcount(old) > ours[id(old)] + 3]  # the table, `old`, the argument
+
+
+def _in_a_list(held: list[Any]) -> bool:
+    """Whether any list but this one holds one of the tensors, as the groups of an optimizer do."""
+    import gc
+
+    return any(isinstance(holder, list) and holder is not held for holder in gc.get_referrers(*held))
 
 
 def as_torch_value(value: Lazy, files: MappedFiles | None = None) -> Any:

@@ -1,24 +1,19 @@
-"""Bytes from a source into a file, by the kernel where they lie in a file as they are."""
+"""Bytes from a source into a file, as fast as the disk takes them."""
 
 from __future__ import annotations
 
-import errno
 import os
 from collections.abc import Iterable
 
-from ..errors import TruncatedError, WriteError
 from ..sources import Source
 
-_STEP = 1 << 22  # copied at once
+_STEP = 1 << 20  # copied at once: through memory, since tensors begin anywhere and the kernel splices whole pages
 _WINDOW = 1 << 23  # handed to the disk at once
-_NOT_HERE = {errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EBADF}
 
 
 def append_range(fd: int, source: Source, offset: int, nbytes: int) -> None:
     """Append bytes of a source at the descriptor's position."""
-    located = source.file_range(offset, nbytes) if nbytes else None
-    copied = _copy_in_kernel(fd, *located, nbytes) if located else 0
-    for at in range(offset + copied, offset + nbytes, _STEP):
+    for at in range(offset, offset + nbytes, _STEP):
         write_all(fd, source.read_at(at, min(_STEP, offset + nbytes - at)))
 
 
@@ -51,26 +46,3 @@ def _start_writeback(fd: int, written: int) -> None:
         begun, full = (end - written) // _WINDOW * _WINDOW, end // _WINDOW * _WINDOW
         if full > begun:
             os.posix_fadvise(fd, begun, full - begun, os.POSIX_FADV_DONTNEED)
-
-
-def _copy_in_kernel(fd: int, source_fd: int, offset: int, nbytes: int) -> int:
-    """Return how many bytes the kernel copied: all of them, or 0 where it cannot."""
-    copied = 0
-    while copied < nbytes:
-        try:
-            got = _kernel_copy(fd, source_fd, offset + copied, nbytes - copied)
-        except OSError as error:
-            if copied == 0 and error.errno in _NOT_HERE:
-                return 0
-            raise WriteError(f"copying failed: {error.strerror}") from None
-        if got == 0:
-            raise TruncatedError(f"the file shrank while it was read: byte {offset + copied} is gone")
-        copied += got
-        _start_writeback(fd, got)
-    return copied
-
-
-def _kernel_copy(fd: int, source_fd: int, offset: int, nbytes: int) -> int:
-    if hasattr(os, "copy_file_range"):
-        return os.copy_file_range(source_fd, fd, min(nbytes, _STEP), offset_src=offset)
-    raise OSError(errno.ENOSYS, "no copy_file_range")

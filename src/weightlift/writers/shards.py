@@ -31,7 +31,8 @@ def write_shards(
     """Write `NAME-00001-of-0000N.safetensors` ... and `NAME.safetensors.index.json`; one plain file where all fits.
 
     All files are complete before the first gets its name, and the index is the last; after an error no new
-    file is left.
+    file is left. An older set of the same names has no index from the first new name to the last, so that an
+    interrupted run never leaves one that speaks of old and new files.
 
     Raises:
         StateDictError: a limit below 1. TensorError, UnsupportedError: an entry that cannot be written.
@@ -63,6 +64,7 @@ def write_shards(
                 write_layout(fd, layout, _within(progress, done, total))
                 os.fsync(fd)
                 done += layout.nbytes
+            files.callback(_remove, os.path.realpath(base + INDEX))  # an older one would speak of old and new files
     except BaseException:
         for name in set(layouts) - existing:
             with suppress(OSError):
@@ -71,6 +73,11 @@ def write_shards(
     ties = {key: kept for layout in layouts.values() for key, kept in layout.ties.items()}
     unshared = tuple(key for layout in layouts.values() for key in layout.unshared)
     return Written(base + INDEX, sum(len(layout.tensors) for layout in layouts.values()), total, ties, unshared)
+
+
+def _remove(path: str) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(path)
 
 
 def _within(progress: Progress | None, before: int, total: int) -> Progress | None:
