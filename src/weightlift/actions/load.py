@@ -11,10 +11,7 @@ from ..mapping.apply import apply_to_module
 from ..mapping.exact import Excused, exact_plan
 from ..mapping.plan import Plan
 from ..mapping.report import Report, report_of
-from ..patterns import pattern
 from ..state_dict import StateDict
-from ..tensors import Tensor
-from ..tensors.computed import Computed
 from ..tensors.torch_modules import ModuleTarget, is_module
 from ..typed import Any
 from ..values import replace
@@ -60,26 +57,21 @@ def load(  # noqa: PLR0913 - each is one decision of the caller
         LoadError: anything missing, unexpected or of another shape.
         PlanProblems: the plan has problems.
     """
-    whole = _state_dict(source, name, limits)
-    weights = {key: value for key, value in whole.items() if isinstance(value, Tensor | Computed)}
+    weights = _state_dict(source, name, limits)
     target = ModuleTarget(model)
-    others = [key for key in whole if key not in weights]
     if plan is not None:
         given = plan if isinstance(plan, Plan) else Plan.load(plan)
         resolution = given.check(weights, target.schema, target.ties)
-        report = apply_to_module(resolution, target, weights, assign=assign)
-        return replace(report, notes=(*report.notes, *map(_left_out, others)))
+        return apply_to_module(resolution, target, weights, assign=assign)
     excuses = {"missing": missing, "unexpected": unexpected, "mismatch": mismatch}
-    exact = exact_plan(weights, target.schema, target.ties, **excuses, beside=others)
+    exact = exact_plan(weights, target.schema, target.ties, extra=target.extra, **excuses)
     resolution = exact.plan.check(weights, target.schema, target.ties)
-    unsettled = [key for key in others if key not in target.extra and not _is_excused(key, unexpected)]
-    problems = (*(problem.message for problem in resolution.problems), *map(_left_out, unsettled))
-    notes = (*exact.notes, *(_left_out(key) for key in others if key not in unsettled))
-    if problems:
+    if resolution.problems:
+        problems = tuple(problem.message for problem in resolution.problems)
         report = report_of(resolution, weights, target.schema)
-        raise LoadError(replace(report, notes=notes, problems=problems), exact.suggestions)
+        raise LoadError(replace(report, notes=exact.notes, problems=problems), exact.suggestions)
     report = apply_to_module(resolution, target, weights, assign=assign)
-    return replace(report, notes=(*notes, *report.notes))
+    return replace(report, notes=(*exact.notes, *report.notes))
 
 
 def _state_dict(source: str | os.PathLike[str] | Mapping[str, Any], name: str | None, limits: Limits) -> StateDict:
@@ -90,11 +82,3 @@ def _state_dict(source: str | os.PathLike[str] | Mapping[str, Any], name: str | 
     if is_module(source):
         return StateDict.from_module(source)
     return open_checkpoint(source, limits=limits).state_dict(name)
-
-
-def _is_excused(key: str, excused: Excused) -> bool:
-    return excused != "error" and any(pattern(text).match(key) is not None for text in excused)
-
-
-def _left_out(key: str) -> str:
-    return f"{key!r} is no plain tensor, and cannot be set down in a model"

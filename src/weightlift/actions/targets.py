@@ -8,10 +8,10 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from ..dtypes import DType
 from ..errors import SourceError
 from ..limits import DEFAULT_LIMITS, Limits
-from ..tensors import Tensor
+from ..mapping.resolve import Schema
+from ..mapping.schema import headers
 from ..tensors.torch_modules import ModuleTarget, is_module
 from ..typed import Any
 from ..values import dataclass
@@ -22,10 +22,11 @@ _FACTORY = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w
 
 @dataclass(frozen=True, slots=True)
 class Aim:
-    """Names with shapes and dtypes, which of them are one tensor, and where they come from."""
+    """Names with shapes and dtypes, which of them are one tensor, names of what is none, and where they come from."""
 
-    schema: dict[str, tuple[tuple[int, ...] | None, DType]]
+    schema: Schema
     ties: Sequence[tuple[str, ...]]
+    extra: Sequence[str]
     told: str
 
 
@@ -43,10 +44,8 @@ def aim_at(target: str | os.PathLike[str] | Any, *, name: str | None = None, lim
     if _FACTORY.fullmatch(text) and not os.path.exists(text):
         return _of_module(made_by(text), f"{text} (your code was run to make it)")
     weights = open_checkpoint(text, limits=limits).state_dict(name)
-    schema: dict[str, tuple[tuple[int, ...] | None, DType]] = {
-        key: (value.shape, value.dtype) for key, value in weights.items() if isinstance(value, Tensor)
-    }
-    return Aim(schema, weights.ties, text)
+    schema = headers(weights)
+    return Aim(schema, weights.ties, [key for key in weights if key not in schema], text)
 
 
 def made_by(factory: str) -> Any:
@@ -72,4 +71,4 @@ def made_by(factory: str) -> Any:
 
 def _of_module(module: Any, told: str) -> Aim:
     target = ModuleTarget(module)
-    return Aim(target.schema, target.ties, told)
+    return Aim(target.schema, target.ties, target.extra, told)

@@ -7,7 +7,6 @@ from collections.abc import Callable, Mapping
 
 from ..errors import PlanError, WeightliftError
 from ..state_dict import StateDict
-from ..tensors.computed import Lazy
 from ..tensors.mapped import MappedFiles
 from ..tensors.torch_modules import ModuleTarget, as_torch_value, optimizers_holding, set_down
 from ..typed import Any
@@ -46,7 +45,7 @@ def apply_to_file(
 def apply_to_module(
     resolution: Resolution,
     target: ModuleTarget,
-    source: Mapping[str, Lazy],
+    source: Mapping[str, Any],
     *,
     assign: bool = False,
     step: Callable[[str], object] = str,

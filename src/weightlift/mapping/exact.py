@@ -5,14 +5,14 @@ It never renames: names that do not meet are problems, with the rule lines that 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import SequenceMatcher, get_close_matches
 
 from ..blocks import compress
 from ..errors import PlanError
 from ..patterns import pattern
 from ..tensors.computed import Lazy
-from ..typed import Literal
+from ..typed import Any, Literal
 from ..values import dataclass
 from .plan import Plan
 from .resolve import Schema
@@ -33,20 +33,20 @@ class ExactPlan:
 
 
 def exact_plan(
-    source: Mapping[str, Lazy],
+    source: Mapping[str, Any],
     target: Schema,
     ties: Iterable[Sequence[str]] = (),
     *,
     missing: Excused = "error",
     unexpected: Excused = "error",
     mismatch: Excused = "error",
-    beside: Iterable[str] = (),
+    extra: Collection[str] = (),
 ) -> ExactPlan:
     """Return the plan that joins equal names.
 
     `ties` are groups of target names that are one tensor: one that is there makes the others.
-    `missing`, `unexpected` and `mismatch` excuse names by patterns; `beside` are source names of what is
-    no tensor.
+    `missing`, `unexpected` and `mismatch` excuse names by patterns. What is no plain tensor in the source is
+    left out where the target has it too (`extra`) or `unexpected` excuses it.
 
     Raises:
         PlanError: what excuses names is neither "error" nor patterns.
@@ -55,10 +55,12 @@ def exact_plan(
     may_misfit = _patterns("mismatch", mismatch)
     for word, texts, names in (
         ("missing", may_miss, list(target)),
-        ("unexpected", may_be_new, [*source, *beside]),
+        ("unexpected", may_be_new, list(source)),
         ("mismatch", may_misfit, list(target)),
     ):
         _fit_something(word, texts, names)
+    data = [key for key, value in source.items() if not isinstance(value, Lazy)]
+    source = {key: value for key, value in source.items() if isinstance(value, Lazy)}
     strip, add = _prefixes(source, target)
     to = {key: add + key.removeprefix(strip) for key in source if key.startswith(strip)}
     both = {key: name for key, name in to.items() if name in target}
@@ -71,14 +73,17 @@ def exact_plan(
     absent = [name for name in target if name not in both.values() and name not in tied]
     dropped = [key for key in left if _is_excused(key, may_be_new)]
     kept = [name for name in absent if _is_excused(name, may_miss)]
-    lines = [f'{row} -> drop "excused by unexpected="' for row in _templates(dropped)]
+    aside = [key for key in data if add + key.removeprefix(strip) in extra or _is_excused(key, may_be_new)]
+    lines = [f'{row} -> drop "no plain tensor"' for row in _templates(aside)]
+    lines += [f'{row} -> drop "excused by unexpected="' for row in _templates(dropped)]
     lines += [f'{row} -> drop "excused by mismatch="' for row in _templates(excused)]
     lines += [f"{key} => {name} : tie" for name, key in tied.items()]
     lines += [f'init -> {row} "excused by missing="' for row in _templates(kept)]
     lines += [f'init -> {row} "excused by mismatch="' for row in _templates(excused.values())]
-    plan = [*_joined(strip, add, [*left, *excused], both.keys() - excused.keys()), *lines]
+    plan = [*_joined(strip, add, [*left, *excused, *aside], both.keys() - excused.keys()), *lines]
     torn = {key: made[first] for first, names in groups for key in _torn(source, made, first, names)}
-    settled = [*_joined(strip, add, [*left, *misfits, *torn], both.keys() - misfits.keys()), *lines]
+    settled = [*_joined(strip, add, [*left, *misfits, *torn, *data], both.keys() - misfits.keys()), *lines]
+    settled += [f'{row} -> drop "no plain tensor, why?"' for row in _templates(key for key in data if key not in aside)]
     for key, kept_key in torn.items():
         settled += [f'{key} -> drop "one tensor with {kept_key}, why?"', f"{kept_key} => {both[key]} : tie"]
     settled += [line for key, name in misfits.items() if key not in excused for line in _replaced(key, name)]
@@ -89,6 +94,7 @@ def exact_plan(
     if add:
         notes.append(f"the target's names begin with {add!r}, which is put before the source's")
     notes += [f"{name!r} is the same tensor in the target as what {key!r} makes" for name, key in tied.items()]
+    notes += [f"{key!r} is no plain tensor, and is left out" for key in aside]
     return ExactPlan(Plan.of("\n".join(plan) or "# nothing fits"), tuple(notes), tuple(settled))
 
 

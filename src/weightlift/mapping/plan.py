@@ -7,14 +7,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import PlanError
-from ..tensors.from_live import lazy_values
 from ..tensors.torch_modules import ModuleTarget
 from ..typed import TYPE_CHECKING, Any
 from ..values import dataclass
 from .report import Report, report_of
-from .resolve import Problem, Resolution, Schema, resolve
+from .resolve import Problem, Resolution, resolve
 from .rules import Rule, parse_rule
-from .schema import schema_hash, schema_of
+from .schema import entries_of, headers, schema_hash, schema_of
 
 if TYPE_CHECKING:
     from ..state_dict import StateDict
@@ -120,14 +119,10 @@ class Plan:
         make is taken for all of it. `ties` are groups of target names that are one and the same tensor, in
         addition to those that the target knows of.
         """
-        weights = lazy_values(source)
+        weights = entries_of(source)
         schema, known = schema_of(target)
         out = resolve(self.rules, weights, schema, (*known, *ties))
-        sides: tuple[tuple[str, Schema | None], ...] = (
-            ("source", {key: (tuple(value.shape), value.dtype) for key, value in weights.items()}),
-            ("target", schema),
-        )
-        for side, found in sides:
+        for side, found in (("source", headers(weights)), ("target", schema)):
             written = self.schemas.get(side)
             if written is not None and found is not None and written != schema_hash(found):
                 out.problems.insert(0, Problem("other-schema", 0, f"the plan was written for another {side}"))
@@ -165,12 +160,12 @@ class Plan:
         """
         from . import apply
 
+        weights = entries_of(source)
         if isinstance(target, str | os.PathLike):
-            resolution = self.check(source)
+            resolution = self.check(weights)
             apply.apply_to_file(resolution, target)
-            return report_of(resolution, source, None)
+            return report_of(resolution, weights, None)
         module = ModuleTarget(target)
-        weights = lazy_values(source)
         resolution = self.check(weights, module.schema, module.ties)
         return apply.apply_to_module(resolution, module, weights, assign=assign)
 

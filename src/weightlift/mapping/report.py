@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 
 from ..tensors.computed import Lazy
-from ..typed import Literal
+from ..typed import Any, Literal
 from ..values import dataclass
 from .resolve import Made, Resolution, Schema
 
@@ -108,7 +108,7 @@ def _absolute(template: str, sources: str) -> str:
     return _PLACE.sub(lambda m: ranges[int(m[1])], sources)
 
 
-def report_of(resolution: Resolution, source: Mapping[str, Lazy], target: Schema | None) -> Report:
+def report_of(resolution: Resolution, source: Mapping[str, Any], target: Schema | None) -> Report:
     """Return the report of a plan carried out on paper."""
     lines: list[Line] = []
     for key in target if target is not None else resolution.made:
@@ -124,10 +124,15 @@ def report_of(resolution: Resolution, source: Mapping[str, Lazy], target: Schema
     for key, value in source.items():
         if key in resolution.dropped:
             rule = resolution.dropped[key]
-            lines.append(Line("source", key, "dropped", (), rule.line, value.shape, value.dtype.name, rule.reason))
+            lines.append(Line("source", key, "dropped", (), rule.line, *_own_header(value), rule.reason))
         elif key not in used:
-            lines.append(Line("source", key, "unused", (), 0, value.shape, value.dtype.name))
+            lines.append(Line("source", key, "unused", (), 0, *_own_header(value)))
     return Report(tuple(lines), tuple(str(problem) for problem in resolution.problems))
+
+
+def _own_header(value: Any) -> tuple[tuple[int, ...], str]:
+    """What is told of a source; what is no plain tensor has neither shape nor dtype."""
+    return (value.shape, value.dtype.name) if isinstance(value, Lazy) else ((), "")
 
 
 def _header(target: Schema | None, key: str) -> tuple[tuple[int, ...], str]:

@@ -13,6 +13,7 @@ from ..errors import PlanError, WeightliftError, printable
 from ..patterns import Binding, Names, Pattern, Value
 from ..tensors.casting import cast, holds_all
 from ..tensors.computed import Lazy
+from ..typed import Any
 from ..values import dataclass, field, replace
 from .arguments import check_arguments
 from .axes import TARGET, TERM, Axes
@@ -105,13 +106,14 @@ class Resolution:
 
 def resolve(
     rules: Iterable[Rule],
-    source: Mapping[str, Lazy],
+    source: Mapping[str, Any],
     target: Schema | None,
     ties: Iterable[Sequence[str]] = (),
 ) -> Resolution:
     """Return what the rules make of a source; with a target's schema, also whether it is all of it.
 
-    `ties` are groups of target names that are one and the same tensor.
+    `ties` are groups of target names that are one and the same tensor. What is no plain tensor in the source
+    is for `drop` rules only.
     """
     run = _Run(source, target, [tuple(group) for group in ties])
     rules = tuple(rules)
@@ -125,8 +127,9 @@ def resolve(
 
 
 class _Run:
-    def __init__(self, source: Mapping[str, Lazy], target: Schema | None, ties: list[tuple[str, ...]]) -> None:
+    def __init__(self, source: Mapping[str, Any], target: Schema | None, ties: list[tuple[str, ...]]) -> None:
         self.source = source
+        self.data = {key for key, value in source.items() if not isinstance(value, Lazy)}
         self.target = target
         self.names = Names(source)
         self.target_names = Names(target or ())
@@ -155,8 +158,8 @@ class _Run:
             for key, _, _ in matches:
                 if self._claim(key, rule, part=False):
                     self.out.dropped[key] = rule
-        elif matches:
-            self._map(rule, matches)
+        elif tensors := [match for match in matches if match[0] not in self.data]:
+            self._map(rule, tensors)
 
     def _fitting(self, term: Term, rule: Rule) -> list[tuple[str, Binding]]:
         found = self.names.matching(term.pattern)
@@ -321,7 +324,12 @@ class _Run:
     def check_totality(self) -> None:
         """Every source is used, or dropped with a reason; every target is made, tied or initialised, once."""
         self._check_source_parts()
-        unused = [key for key in self.source if key not in self.claimed and key not in self.tied_from]
+        for key in self.source:
+            if key in self.data and key not in self.out.dropped:
+                told = f'{key!r} is no plain tensor, and cannot be set down (drop it: {key} -> drop "why")'
+                self.problem("no-tensor", None, told, key)
+        spoken_of = {*self.claimed, *self.tied_from, *self.data}
+        unused = [key for key in self.source if key not in spoken_of]
         if unused:
             self.problem("unused", None, f"{_count(unused, 'source')} not used: {_named(unused)}", *unused)
         for key, rule in self.out.initialised.items():

@@ -6,12 +6,19 @@ import hashlib
 from collections.abc import Mapping, Sequence
 
 from ..errors import PlanError
+from ..state_dict import StateDict
+from ..tensors.computed import Lazy
 from ..tensors.from_live import lazy_values
 from ..tensors.torch_modules import ModuleTarget, is_module
 from ..typed import Any
 from .resolve import Schema
 
 Ties = Sequence[tuple[str, ...]]
+
+
+def entries_of(values: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the entries of a state dict as they are, those of any other mapping as lazy tensors and plain data."""
+    return values if isinstance(values, StateDict) else lazy_values(values)
 
 
 def schema_of(target: Any) -> tuple[Schema | None, Ties]:
@@ -29,8 +36,12 @@ def schema_of(target: Any) -> tuple[Schema | None, Ties]:
         raise PlanError(f"a plan against {type(target).__name__}", expected="a module, a state dict or a schema")
     if all(isinstance(about, tuple) for about in target.values()):
         return target, ()
-    values = lazy_values(target)
-    return {key: (tuple(value.shape), value.dtype) for key, value in values.items()}, tuple(getattr(target, "ties", ()))
+    return headers(entries_of(target)), tuple(getattr(target, "ties", ()))
+
+
+def headers(values: Mapping[str, Any]) -> Schema:
+    """Return name -> (shape, dtype) of the entries that are plain tensors."""
+    return {key: (tuple(value.shape), value.dtype) for key, value in values.items() if isinstance(value, Lazy)}
 
 
 def schema_hash(schema: Schema) -> str:
