@@ -15,6 +15,7 @@ from .as_torch import to_torch
 from .computed import Lazy
 from .lazy import Tensor
 from .mapped import MappedFiles
+from .torch_memory import View, overlapping, view_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +44,11 @@ class Slot:
         lazy = hasattr(self.tensor, "materialize") and _is_uninitialised(self.tensor)
         return None if lazy else tuple(self.tensor.shape)
 
+    @property
+    def view(self) -> View:
+        """Equal for slots that are one view of the same memory, whether or not they are one tensor object."""
+        return view_of(None if self.shape is None else self.tensor, id(self.tensor))
+
 
 def _is_uninitialised(tensor: Any) -> bool:
     from torch.nn.parameter import is_lazy
@@ -54,12 +60,17 @@ class ModuleTarget:
     """The parameters and persistent buffers of a module by the names of its `state_dict()`."""
 
     def __init__(self, module: Any) -> None:
+        """Raises PlanError where two of them share a part of their memory: setting one would change the other."""
         self.module = module
         self.slots: dict[str, Slot] = {}
         self._collect(module, "")
         keys = list(module.state_dict(keep_vars=True))
         self.slots = {key: self.slots[key] for key in keys if key in self.slots}
         self.extra = [key for key in keys if key not in self.slots]
+        self._groups: dict[View, list[str]] = {}
+        for key, slot in self.slots.items():
+            self._groups.setdefault(slot.view, []).append(key)
+        self._refuse_overlaps()
 
     def _collect(self, module: Any, prefix: str) -> None:
         for name, tensor in module._parameters.items():  # noqa: SLF001 - what state_dict itself walks
@@ -91,11 +102,17 @@ class ModuleTarget:
 
     @property
     def ties(self) -> list[tuple[str, ...]]:
-        """Names that are one and the same tensor."""
-        groups: dict[int, list[str]] = {}
-        for key, slot in self.slots.items():
-            groups.setdefault(id(slot.tensor), []).append(key)
-        return [tuple(keys) for keys in groups.values() if len(keys) > 1]
+        """Names that are one and the same tensor, or the same view of the same memory."""
+        return [tuple(keys) for keys in self._groups.values() if len(keys) > 1]
+
+    def _refuse_overlaps(self) -> None:
+        both = overlapping({keys[0]: view for view, keys in self._groups.items()})
+        if both is not None:
+            raise PlanError(
+                f"{both[0]!r} and {both[1]!r} share a part of their memory",
+                expected="all of it (a tie), or none",
+                remedy="give one of them memory of its own (clone()) before loading",
+            )
 
 
 def set_down(
@@ -143,13 +160,13 @@ class _Setting:
     def __init__(self, target: ModuleTarget) -> None:
         self.undo: list[Callable[[], object]] = []
         self.replaced: dict[int, Any] = {}
-        self._homes: dict[int, list[Slot]] = {}  # every place of a tensor: tied weights have several
+        self._homes: dict[View, list[Slot]] = {}  # every place of a view: tied weights have several
         self._taken: set[int] = set()
         for slot in target.slots.values():
-            self._homes.setdefault(id(slot.tensor), []).append(slot)
+            self._homes.setdefault(slot.view, []).append(slot)
 
     def replace(self, slot: Slot, value: Any) -> None:
-        """Hang one new tensor wherever the old one hangs, so that ties stay ties."""
+        """Hang the new value wherever the old one hangs, so that ties stay ties: of objects, and of memory."""
         import torch
 
         old = slot.tensor
@@ -160,11 +177,14 @@ class _Setting:
             value = value.clone()
         if value.numel():
             self._taken.add(value.data_ptr())
-        new = torch.nn.Parameter(value, requires_grad=old.requires_grad) if slot.is_parameter else value
-        self.replaced[id(old)] = old
-        for home in self._homes[id(old)]:
+        new: dict[int, Any] = {}
+        for home in self._homes[slot.view]:
+            old = home.tensor
+            if id(old) not in new:
+                new[id(old)] = torch.nn.Parameter(value, old.requires_grad) if home.is_parameter else value
+            self.replaced[id(old)] = old
             self.undo.append(partial(home.table.__setitem__, home.name, old))
-            home.table[home.name] = new
+            home.table[home.name] = new[id(old)]
 
     def copy_in(self, slot: Slot, value: Any) -> None:
         """Copy into the memory that is there, in the order that it has."""

@@ -1,0 +1,119 @@
+"""Names of a model that are the same memory: a tie, however it was made; parts of it are refused."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import nn
+
+from weightlift.actions.load import LoadError, load
+from weightlift.errors import PlanError
+from weightlift.tensors.torch_modules import ModuleTarget
+
+both_ways = pytest.mark.parametrize("assign", [False, True], ids=["in place", "assign"])
+
+
+def pair() -> nn.ModuleDict:
+    return nn.ModuleDict({name: nn.Linear(3, 5, bias=False) for name in ("a", "b")})
+
+
+def by_a_new_parameter():
+    model = pair()
+    model["b"].weight = nn.Parameter(model["a"].weight)
+    return model
+
+
+def by_data():
+    model = pair()
+    model["b"].weight.data = model["a"].weight.data
+    return model
+
+
+def by_numpy():
+    model, held = pair(), torch.zeros(5, 3).numpy()
+    for child in model.values():
+        child.weight = nn.Parameter(torch.from_numpy(held))
+    return model
+
+
+def by_a_buffer():
+    model = pair()
+    del model["b"].weight
+    model["b"].register_buffer("weight", model["a"].weight.detach().view(5, 3))
+    return model
+
+
+def on_meta():
+    with torch.device("meta"):
+        return by_a_new_parameter()
+
+
+TIES = [by_a_new_parameter, by_data, by_numpy, by_a_buffer, on_meta]
+
+
+@both_ways
+@pytest.mark.parametrize("make", TIES)
+def test_the_same_memory_is_a_tie(make, assign):
+    """Two objects over one memory are one tensor: it is not made of two, and one of its names is enough."""
+    model, one = make(), torch.rand(5, 3)
+    with pytest.raises(LoadError, match=r"'a\.weight' and 'b\.weight' are one tensor in the target"):
+        load(model, {"a.weight": one, "b.weight": torch.ones(5, 3)}, assign=assign)
+    report = load(model, {"b.weight": one}, assign=assign)
+    assert [line.key for line in report.with_status("tied")] == ["a.weight"]
+    assert torch.equal(model["a"].weight, one)
+    assert torch.equal(model["b"].weight, one)
+
+
+@both_ways
+@pytest.mark.parametrize("make", TIES)
+def test_a_tie_by_memory_stays_one(make, assign):
+    """After loading, a change of one is a change of the other; they stay the objects, or the kinds, that they were."""
+    model = make()
+    kinds = [type(child.weight) for child in model.values()]
+    load(model, {"a.weight": torch.rand(5, 3)}, assign=assign)
+    assert ModuleTarget(model).ties == [("a.weight", "b.weight")]
+    assert [type(child.weight) for child in model.values()] == kinds
+    assert model["a"].weight is not model["b"].weight
+    with torch.no_grad():
+        model["a"].weight.fill_(7)
+    assert model["b"].weight.unique().tolist() == [7]
+
+
+PARTS = {
+    "rows": lambda whole: whole[1:],
+    "columns": lambda whole: whole[:, 1:],
+    "transposed": lambda whole: whole.T,
+    "another type": lambda whole: whole.view(torch.int32),
+    "another size": lambda whole: whole.view(torch.float16)[:, 1:3],
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("device", ["cpu", "meta"])
+def test_a_part_of_the_memory_is_refused(part, device):
+    """Memory that is shared in part, or in another order, is refused by both names before anything is set."""
+    model, whole = nn.Module(), torch.zeros(4, 4, device=device)
+    model.register_buffer("a", whole)
+    model.register_buffer("b", PARTS[part](whole))
+    with pytest.raises(PlanError, match="'a' and 'b' share a part of their memory; expected all of it"):
+        load(model, {"a": torch.ones(4, 4), "b": torch.ones(4, 4)})
+    assert device == "meta" or not model.a.any()
+
+
+@both_ways
+def test_parts_side_by_side_are_no_tie(assign):
+    """Views of one storage that have no element in common are tensors of their own."""
+    model, whole = nn.Module(), torch.zeros(4, 4)
+    for name, part in (("a", whole[:2, :2]), ("b", whole[:2, 2:]), ("c", whole[2:])):
+        model.register_buffer(name, part)
+    source = {"a": torch.rand(2, 2), "b": torch.rand(2, 2), "c": torch.rand(2, 4)}
+    load(model, source, assign=assign)
+    assert all(torch.equal(getattr(model, name), value) for name, value in source.items())
+
+
+def test_tensors_without_elements_are_no_tie():
+    """Empty tensors share nothing."""
+    model = nn.Module()
+    model.register_buffer("a", torch.empty(0))
+    model.register_buffer("b", model.a.view(0, 2))
+    assert ModuleTarget(model).ties == []
