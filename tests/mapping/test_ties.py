@@ -6,7 +6,9 @@ import pytest
 import torch
 from torch import nn
 
+import weightlift as wl
 from weightlift.actions.load import LoadError, load
+from weightlift.actions.plan import check_plan
 from weightlift.errors import PlanError
 from weightlift.tensors.torch_modules import ModuleTarget
 
@@ -117,3 +119,12 @@ def test_tensors_without_elements_are_no_tie():
     model.register_buffer("a", torch.empty(0))
     model.register_buffer("b", model.a.view(0, 2))
     assert ModuleTarget(model).ties == []
+
+
+@pytest.mark.parametrize("make", TIES)
+def test_a_plan_on_paper_knows_the_ties(make, tmp_path):
+    """Without rules, a plan on paper takes one name of a tie for all of them, as load does."""
+    wl.StateDict.of({"a.weight": torch.rand(5, 3)}).save(tmp_path / "one.safetensors")
+    checked = check_plan(tmp_path / "one.safetensors", make())
+    assert checked.is_complete
+    assert checked.report.counts == load(make(), tmp_path / "one.safetensors").counts == {"exact": 1, "tied": 1}

@@ -46,7 +46,7 @@ def check_plan(
     suggestions: tuple[str, ...] = ()
     notes: tuple[str, ...] = (f"the target is {aim.told}",)
     if rules is None:
-        exact = exact_plan(weights, aim.schema, extra=aim.extra)
+        exact = exact_plan(weights, aim.schema, aim.ties, extra=aim.extra)
         plan, suggestions, notes = exact.plan, exact.suggestions, (*notes, *exact.notes)
     else:
         plan = rules if isinstance(rules, Plan) else Plan.load(rules)
