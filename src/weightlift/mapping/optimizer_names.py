@@ -11,6 +11,7 @@ from ..pickles import Object
 from ..selection import is_optimizer_state
 from ..tensors import Tensor
 from ..tensors.computed import Lazy
+from ..tensors.from_live import with_lazy
 from ..tree import walk
 from ..typed import Any, Literal
 from ..values import dataclass
@@ -84,7 +85,7 @@ def find_optimizer(checkpoint: Checkpoint, name: str | None = None) -> Any:
 
 
 def saved_optimizer(value: Any) -> Saved:
-    """Return an optimizer's state dict as a value.
+    """Return an optimizer's state dict, from a file or a live one, as a value.
 
     Raises:
         PlanError: it is no state dict of an optimizer, or contradicts itself.
@@ -92,11 +93,12 @@ def saved_optimizer(value: Any) -> Saved:
     if isinstance(value, Object):
         raise PlanError("a pickled optimizer, keyed by tensors", expected="what optimizer.state_dict() gives")
     if not is_optimizer_state(value):
-        raise PlanError("no optimizer state", expected='a dict with "state" and "param_groups"')
+        raise PlanError("no optimizer state", expected='a dict with "state" and "param_groups"', remedy=_held_by(value))
     if not isinstance(value["param_groups"], list):
         raise PlanError(f"param_groups is a {type(value['param_groups']).__name__}", expected="a list of groups")
     groups = tuple(_group(group, i) for i, group in enumerate(value["param_groups"]))
-    saved = Saved(value["state"], groups)
+    entries = value["state"].items()
+    saved = Saved({key: with_lazy(entry) if isinstance(entry, dict) else entry for key, entry in entries}, groups)
     ids = saved.ids
     twice = sorted({i for i in ids if ids.count(i) > 1}) if len(set(ids)) != len(ids) else []
     if twice:
@@ -111,6 +113,12 @@ def saved_optimizer(value: Any) -> Saved:
     return saved
 
 
+def _held_by(value: Any) -> str:
+    """What to give instead of a dict that holds an optimizer's state and more."""
+    held = [key for key, item in value.items() if is_optimizer_state(item)] if isinstance(value, Mapping) else []
+    return f"give what it has under {held[0]!r}, and its weights as weights=" if held else ""
+
+
 def _group(group: Any, at: int) -> SavedGroup:
     ids = group.get("params") if isinstance(group, dict) else None
     if not isinstance(ids, list) or not all(type(i) is int for i in ids):
@@ -120,7 +128,7 @@ def _group(group: Any, at: int) -> SavedGroup:
         not isinstance(names, list) or len(names) != len(ids) or not all(isinstance(n, str) for n in names)
     ):
         raise PlanError(f"param_names of group {at} do not fit its {len(ids)} parameters", remedy="give names=[...]")
-    options = {key: item for key, item in group.items() if key not in ("params", "param_names")}
+    options = with_lazy({key: item for key, item in group.items() if key not in ("params", "param_names")})
     return SavedGroup(tuple(ids), options, tuple(names) if names is not None else None)
 
 

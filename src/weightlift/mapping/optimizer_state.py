@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 
 from ..checkpoint import Checkpoint
@@ -19,6 +20,7 @@ from .optimizer_names import find_optimizer, names_of, saved_optimizer
 from .optimizer_report import OptimizerReport, ParameterState
 from .resolve import Made, PlanProblems, Problem, Resolution, resolve
 from .rules import Rule
+from .schema import entries_of
 
 Options = Literal["saved", "live"]
 Groups = list[dict[str, Any]]
@@ -30,7 +32,7 @@ def apply_optimizer(
     source: Checkpoint | Mapping[str, Any],
     *,
     model: Any,
-    weights: Mapping[str, Lazy] | None = None,
+    weights: Mapping[str, Any] | None = None,
     names: Sequence[str] | None = None,
     name: str | None = None,
     options: Options = "saved",
@@ -40,7 +42,8 @@ def apply_optimizer(
     Args:
         rules: those of the plan.
         optimizer: the live optimizer of `model`; all its state is replaced.
-        source: a checkpoint with the optimizer's state dict in it, or that state dict, as it was read.
+        source: an opened checkpoint with the optimizer's state dict in it, or that state dict: as it was read, or
+            as torch gives it.
         model: the live model, whose names the rules make.
         weights: the state dict that the rules speak of; a checkpoint's own where it is left out.
         names: of the saved parameters in the order of the saved groups, where the file does not have them.
@@ -58,16 +61,20 @@ def apply_optimizer(
     if isinstance(source, Checkpoint):
         weights = source.state_dict() if weights is None else weights
         source = find_optimizer(source, name)
+    elif isinstance(source, str | os.PathLike):
+        raise PlanError(f"the path {os.fspath(source)!r}", expected="a checkpoint", remedy="give wl.open(path)")
+    saved = saved_optimizer(source)
     if weights is None:
         raise PlanError(
             "an optimizer's state without weights", expected="weights=, the state dict that the plan is for"
         )
-    saved = saved_optimizer(source)
+    weights = entries_of(weights)
+    tensors = {key: value for key, value in weights.items() if isinstance(value, Lazy)}
     target = ModuleTarget(model)
     resolution = resolve(rules, weights, target.schema, target.ties)
     resolution.raise_problems()
-    names_found = names_of(saved, weights, names)
-    run = _Run(optimizer, target, resolution, Fields(rules, weights, saved, names_found))
+    names_found = names_of(saved, tensors, names)
+    run = _Run(optimizer, target, resolution, Fields(rules, tensors, saved, names_found))
     run.notes.append(names_found.note)
     run.decide()
     groups = run.groups(options)

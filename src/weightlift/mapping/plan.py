@@ -182,7 +182,7 @@ class Plan:
     def apply_optimizer(self, optimizer: Any, source: Any, *, model: Any, **given: Any) -> OptimizerReport:
         """Load a saved optimizer's moments into the live optimizer of a model that the plan filled; all or nothing.
 
-        `source` is a checkpoint, or an optimizer's state dict with `weights=` beside it. What else may be given is
+        `source` is `wl.open(path)`, or an optimizer's state dict with `weights=` beside it. What else may be given is
         told by `weightlift.mapping.optimizer_state.apply_optimizer`.
 
         Raises:

@@ -17,7 +17,17 @@ Ties = Sequence[tuple[str, ...]]
 
 
 def entries_of(values: Mapping[str, Any]) -> Mapping[str, Any]:
-    """Return the entries of a state dict as they are, those of any other mapping as lazy tensors and plain data."""
+    """Return the entries of a state dict as they are, those of any other mapping as lazy tensors and plain data.
+
+    Raises:
+        PlanError: it is no mapping.
+    """
+    if not isinstance(values, Mapping):
+        raise PlanError(
+            f"weights that are a {type(values).__name__}",
+            expected="a state dict or a dict of tensors",
+            remedy="take wl.open(path).state_dict(), or wl.StateDict.from_module(model)",
+        )
     return values if isinstance(values, StateDict) else lazy_values(values)
 
 

@@ -38,13 +38,22 @@ def lazy_values(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _lazy(key, value, storages) for key, value in values.items()}
 
 
+def with_lazy(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the same with torch tensors and numpy arrays as lazy tensors; whatever else is there stays."""
+    storages: dict[int, Storage] = {}
+    return {key: _lazy(key, value, storages) if _is_live(value) else value for key, value in values.items()}
+
+
+def _is_live(value: Any) -> bool:
+    return hasattr(value, "untyped_storage") or hasattr(value, "__array_interface__")
+
+
 def _lazy(key: str, value: Any, storages: dict[int, Storage]) -> Any:
     if isinstance(value, Tensor | Composite | Computed) or _is_plain(value):
         return value
-    kind = type(value).__mro__[-2].__module__.partition(".")[0] if len(type(value).__mro__) > 1 else ""
     if hasattr(value, "untyped_storage"):
         return _from_torch(key, value, storages)
-    if kind == "numpy" or hasattr(value, "__array_interface__"):
+    if _is_live(value):
         return _from_numpy(key, value)
     raise UnsupportedError(f"{key!r} is {shown(value, 60)}", expected="a torch tensor, an array or a lazy tensor")
 
