@@ -315,7 +315,7 @@ def test_what_a_type_cannot_hold_is_an_error(values, dtype):
     model = nn.Module()
     model.register_buffer("n", torch.zeros(2, dtype=dtype))
     with pytest.raises(OverflowingError, match="do not fit into"):
-        load(model, {"n": values})
+        Plan.of("n -> n !lossy").apply(model, {"n": values})
     assert model.n.tolist() == [0, 0]
 
 

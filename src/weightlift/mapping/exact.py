@@ -11,6 +11,7 @@ from difflib import SequenceMatcher, get_close_matches
 from ..blocks import compress
 from ..errors import PlanError
 from ..patterns import pattern
+from ..tensors.casting import cuts_off
 from ..tensors.computed import Lazy
 from ..typed import Any, Literal
 from ..values import dataclass
@@ -65,6 +66,7 @@ def exact_plan(
     to = {key: add + key.removeprefix(strip) for key in source if key.startswith(strip)}
     both = {key: name for key, name in to.items() if name in target}
     misfits = {k: n for k, n in both.items() if target[n][0] not in (None, tuple(source[k].shape))}
+    cut = {k: n for k, n in both.items() if k not in misfits and cuts_off(target[n][1], source[k].dtype)}
     excused = {k: n for k, n in misfits.items() if _is_excused(n, may_misfit)}
     made = {name: key for key, name in both.items() if key not in misfits}
     groups = list(_first_made(ties, made))
@@ -82,7 +84,9 @@ def exact_plan(
     lines += [f'init -> {row} "excused by mismatch="' for row in _templates(excused.values())]
     plan = [*_joined(strip, add, [*left, *excused, *aside], both.keys() - excused.keys()), *lines]
     torn = {key: made[first] for first, names in groups for key in _torn(source, made, first, names)}
-    settled = [*_joined(strip, add, [*left, *misfits, *torn, *data], both.keys() - misfits.keys()), *lines]
+    apart = [*left, *misfits, *torn, *cut, *data]
+    settled = [*_joined(strip, add, apart, both.keys() - misfits.keys() - cut.keys()), *lines]
+    settled += [f"{key} -> {name}  !lossy" for key, name in cut.items() if key not in torn]
     settled += [f'{row} -> drop "no plain tensor, why?"' for row in _templates(key for key in data if key not in aside)]
     for key, kept_key in torn.items():
         settled += [f'{key} -> drop "one tensor with {kept_key}, why?"', f"{kept_key} => {both[key]} : tie"]

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from ..dtypes import DType
 from ..errors import PlanError, WeightliftError, printable
 from ..patterns import Binding, Names, Pattern, Value
-from ..tensors.casting import cast, holds_all
+from ..tensors.casting import cast, cuts_off, holds_all
 from ..tensors.computed import Lazy
 from ..typed import Any
 from ..values import dataclass, field, replace
@@ -311,6 +311,9 @@ class _Run:
             return made
         if made.value.dtype is dtype:
             return made
+        if cuts_off(dtype, made.value.dtype) and "lossy" not in made.rule.flags:
+            told = f"{made.key!r} would be {made.value.dtype} values cut off to {dtype}; say !lossy if that is meant"
+            self.problem("cut-off", made.rule, told, made.key)
         narrows = not holds_all(dtype, made.value.dtype)
         return replace(
             made,

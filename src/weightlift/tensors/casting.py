@@ -103,6 +103,11 @@ def holds_all(wide: DType, narrow: DType) -> bool:
     return room is not None and room >= digits and (narrow.name.startswith("u") or not wide.name.startswith("u"))
 
 
+def cuts_off(wide: DType, narrow: DType) -> bool:
+    """Whether values of `narrow` lose what is behind the point in `wide`: floats as whole numbers or booleans."""
+    return "float" in narrow.name and "float" not in wide.name and not wide.is_complex
+
+
 def _integer_bits(dtype: DType) -> int | None:
     """Binary digits of the largest value of an integer type."""
     if not dtype.name.removeprefix("u").removeprefix("int").isdecimal():
