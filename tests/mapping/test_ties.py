@@ -10,6 +10,7 @@ import weightlift as wl
 from weightlift.actions.load import LoadError, load
 from weightlift.actions.plan import check_plan
 from weightlift.errors import PlanError
+from weightlift.mapping.plan import Plan
 from weightlift.tensors.torch_modules import ModuleTarget
 
 both_ways = pytest.mark.parametrize("assign", [False, True], ids=["in place", "assign"])
@@ -128,3 +129,46 @@ def test_a_plan_on_paper_knows_the_ties(make, tmp_path):
     checked = check_plan(tmp_path / "one.safetensors", make())
     assert checked.is_complete
     assert checked.report.counts == load(make(), tmp_path / "one.safetensors").counts == {"exact": 1, "tied": 1}
+
+
+class Tied(nn.Module):
+    """Two names that are one parameter, and one parameter more of the same shape."""
+
+    def __init__(self, first: str, second: str) -> None:
+        super().__init__()
+        self.c = nn.ModuleDict({"x": nn.Linear(3, 3, bias=False)})
+        for name in (first, second):
+            self.add_module(name, nn.Linear(3, 3, bias=False))
+        getattr(self, second).weight = self.c["x"].weight
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["a.weight", "a.0.weight", "a.0.bias"],
+        ["d.weight", "head_.weight"],
+        ["ce.x.weight", "he.weight"],
+        ["zzzzzzzzzzzz"],
+        [],
+    ],
+    ids=repr,
+)
+def test_the_lines_of_the_error_settle_ties_of_new_names(names):
+    """Where no name of a tie is in the file, the lines make it of one tensor at most, and load."""
+    source = {name: torch.rand(3, 3) for name in names}
+    with pytest.raises(LoadError) as caught:
+        load(Tied("d", "head"), source)
+    model = Tied("d", "head")
+    load(model, source, plan=Plan.of("\n".join(caught.value.suggestions)))
+    assert model.head.weight is model.c["x"].weight
+
+
+def test_the_line_of_a_tie_takes_the_nearest_name():
+    """Of the names of a tie, the one that is nearest to the file's is made, and the others are tied to it."""
+    source = {"lm_head.weight": torch.rand(3, 3), "d.weight": torch.rand(3, 3)}
+    with pytest.raises(LoadError) as caught:
+        load(Tied("d", "head"), source)
+    assert caught.value.suggestions[1:] == (
+        "lm_head.weight -> head.weight    # the only ones of this shape",
+        "lm_head.weight => c.x.weight : tie",
+    )

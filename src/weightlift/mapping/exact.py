@@ -91,7 +91,8 @@ def exact_plan(
     for key, kept_key in torn.items():
         settled += [f'{key} -> drop "one tensor with {kept_key}, why?"', f"{kept_key} => {both[key]} : tie"]
     settled += [line for key, name in misfits.items() if key not in excused for line in _replaced(key, name)]
-    settled += _suggest(source, target, [k for k in left if k not in dropped], [n for n in absent if n not in kept])
+    new = _together(ties, [name for name in absent if name not in kept])
+    settled += _suggest(source, target, [key for key in left if key not in dropped], new)
     notes = []
     if strip:
         notes.append(f"the source's names begin with {strip!r}, which is left out")
@@ -166,23 +167,46 @@ def _templates(names: Iterable[str]) -> list[str]:
     return [row.template for row in compress((name, None) for name in names)]
 
 
-def _suggest(source: Mapping[str, Lazy], target: Schema, left: list[str], absent: list[str]) -> Iterable[str]:
-    """Rule lines to paste: renames where shape and name are close, else drop and init, each to be judged."""
-    renames: dict[str, str] = {}
-    shapes = [target[name][0] for name in absent]
-    for name in absent:
-        alike = [key for key in left if tuple(source[key].shape) == target[name][0]]
-        if len(alike) == 1 and shapes.count(target[name][0]) == 1:
-            yield f"{alike[0]} -> {name}    # the only ones of this shape"
-            left, absent = [k for k in left if k != alike[0]], [n for n in absent if n != name]
-    for name in absent:
-        alike = [key for key in left if key not in renames and tuple(source[key].shape) == target[name][0]]
-        scored = sorted(((SequenceMatcher(None, key, name).ratio(), key) for key in alike[:200]), reverse=True)
-        if scored and scored[0][0] >= 0.6:
-            renames[scored[0][1]] = name
-    for row in compress((f"{key} -> {name}", None) for key, name in renames.items()):
+def _together(ties: Iterable[Sequence[str]], names: Sequence[str]) -> list[tuple[str, ...]]:
+    """The names in groups: those that are one tensor in the target together, every other alone."""
+    wanted = set(names)
+    found = [tuple(name for name in group if name in wanted) for group in ties]
+    home = {name: group for group in found for name in group}
+    return list(dict.fromkeys(home.get(name, (name,)) for name in names))
+
+
+def _suggest(source: Mapping[str, Lazy], target: Schema, left: list[str], new: list[tuple[str, ...]]) -> Iterable[str]:
+    """Rule lines to paste: renames where shape and name are close, else drop and init, each to be judged.
+
+    `new` are groups of target names that are one tensor: what makes one of them is tied to the others.
+    """
+    shapes = [target[group[0]][0] for group in new]
+    by_shape: dict[object, list[str]] = {}
+    for key in left:
+        by_shape.setdefault(tuple(source[key].shape), []).append(key)
+    only, similar = dict[str, str](), dict[str, str]()
+    made: dict[tuple[str, ...], str] = {}
+    for group, shape in zip(new, shapes, strict=True):
+        alike = [key for key in by_shape.get(shape, ()) if key not in similar]
+        scored = sorted(((_likeness(key, name), key, name) for key in alike[:200] for name in group), reverse=True)
+        if len(by_shape.get(shape, ())) == shapes.count(shape) == 1:
+            only[scored[0][1]] = scored[0][2]
+        elif scored and scored[0][0] >= 0.6:
+            similar[scored[0][1]] = scored[0][2]
+        else:
+            continue
+        made[group] = scored[0][1]
+    yield from (f"{key} -> {name}    # the only ones of this shape" for key, name in only.items())
+    for row in compress((f"{key} -> {name}", None) for key, name in similar.items()):
         yield f"{row.template}    # same shape, similar name"
-    for unused in _templates(key for key in left if key not in renames):
+    renamed = only | similar
+    for group, key in made.items():
+        yield from (f"{key} => {name} : tie" for name in group if name != renamed[key])
+    for unused in _templates(key for key in left if key not in renamed):
         yield f'{unused} -> drop "why?"'
-    for new in _templates(name for name in absent if name not in renames.values()):
-        yield f'init -> {new} "why?"'
+    for untouched in _templates(name for group in new if group not in made for name in group):
+        yield f'init -> {untouched} "why?"'
+
+
+def _likeness(key: str, name: str) -> float:
+    return SequenceMatcher(None, key, name).ratio()
