@@ -72,10 +72,10 @@ def apply_to_module(
             error.at(repr(key))
             raise
     replaced = set_down(target, staged, assign=assign, step=step)
-    return replace(report, notes=(*report.notes, *_notes(target, replaced)))
+    return replace(report, notes=(*report.notes, *_notes(target, resolution, replaced)))
 
 
-def _notes(target: ModuleTarget, replaced: Mapping[int, Any]) -> list[str]:
+def _notes(target: ModuleTarget, resolution: Resolution, replaced: Mapping[int, Any]) -> list[str]:
     """What the caller has to know, or to do, after it."""
     notes = [
         f"a live {kind} still holds {count} of the parameters that were replaced; make it anew, or load without assign"
@@ -83,6 +83,8 @@ def _notes(target: ModuleTarget, replaced: Mapping[int, Any]) -> list[str]:
     ]
     notes += [f"{key!r} is neither a parameter nor a buffer, and was left as it is" for key in target.extra]
     notes += [f"{key!r} is in no state dict and has no values (meta)" for key in target.without_values]
+    left = [key for key in resolution.initialised if target.slots[key].now.device.type == "meta"]
+    notes += [f"{key!r} is left to be initialised and has no values (meta); the model cannot run yet" for key in left]
     return notes
 
 

@@ -20,7 +20,7 @@ from .torch_memory import View, overlapping, view_of
 
 @dataclass(frozen=True, slots=True)
 class Slot:
-    """A parameter or buffer of a module: where it hangs, and the tensor that is there now."""
+    """A parameter or buffer of a module: where it hangs, and the tensor that was there at first."""
 
     owner: Any
     name: str
@@ -32,6 +32,11 @@ class Slot:
         """The table of its module that it hangs in."""
         tables: tuple[dict[str, Any], dict[str, Any]] = self.owner._buffers, self.owner._parameters  # noqa: SLF001
         return tables[self.is_parameter]
+
+    @property
+    def now(self) -> Any:
+        """The tensor that hangs there by now."""
+        return self.table[self.name]
 
     @property
     def dtype(self) -> DType:
