@@ -352,7 +352,6 @@ def test_views_stay_views(ops):
     found = Plan.of(f"a -> {VIEWS[ops]} : {ops}").check({"a": source})
     assert found.problems == []
     assert all(isinstance(m.value, Tensor) and m.value.storage is source.storage for m in found.made.values())
-    assert found.peak_nbytes == 0
     assert data.read == 0
 
 
@@ -377,12 +376,13 @@ def test_a_part_reads_a_part():
 
 
 def test_a_concatenation_of_rows_streams():
-    """cat(0) and stack(0) hold no whole result: peak memory is that of the largest part that is computed."""
+    """cat(0) and stack(0) hold no whole result: they take no more memory than a part that is written alone."""
     data = Counted(4 * 100)
     part = contiguous(DTYPES["float32"], (10, 10), Storage("0", data.size, data))
+    alone = Plan.of("** -> **").check({"a": part, "b": part}).peak_nbytes
     for ops in ("cat(0)", "stack(0)"):
-        assert Plan.of(f"a, b -> c : {ops}").check({"a": part, "b": part}).peak_nbytes == 0
-    assert Plan.of("a, b -> c : cat(1)").check({"a": part, "b": part}).peak_nbytes == 1600
+        assert Plan.of(f"a, b -> c : {ops}").check({"a": part, "b": part}).peak_nbytes == alone
+    assert Plan.of("a, b -> c : cat(1)").check({"a": part, "b": part}).peak_nbytes > alone
 
 
 @pytest.mark.parametrize(

@@ -16,11 +16,10 @@ from .targets import aim_at
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A plan, what it does to every tensor, bytes held at once, and lines that would settle what is open."""
+    """A plan, what it does to every tensor, and lines that would settle what is open."""
 
     plan: Plan
     report: Report
-    peak_nbytes: int
     suggestions: tuple[str, ...] = ()
 
     @property
@@ -52,7 +51,7 @@ def check_plan(
         plan = rules if isinstance(rules, Plan) else Plan.load(rules)
     resolution = plan.check(weights, aim.schema, aim.ties)
     report = replace(report_of(resolution, weights, aim.schema), notes=notes)
-    return Checked(plan, report, resolution.peak_nbytes, suggestions if resolution.problems else ())
+    return Checked(plan, report, suggestions if resolution.problems else ())
 
 
 def inverted_plan(

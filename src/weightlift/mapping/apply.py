@@ -72,7 +72,9 @@ def apply_to_module(
             error.at(repr(key))
             raise
     replaced = set_down(target, staged, assign=assign, step=step)
-    return replace(report, notes=(*report.notes, *_notes(target, resolution, replaced)))
+    kept = 0 if assign else sum(target.slots[key].nbytes for key in staged)  # to put back after an error
+    notes = (*report.notes, *_notes(target, resolution, replaced))
+    return replace(report, notes=notes, peak_nbytes=resolution.staged_nbytes + kept)
 
 
 def _notes(target: ModuleTarget, resolution: Resolution, replaced: Mapping[int, Any]) -> list[str]:

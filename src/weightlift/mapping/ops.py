@@ -12,7 +12,7 @@ from functools import partial
 from ..dtypes import DTYPES, DType
 from ..errors import OverflowingError, PlanError
 from ..tensors import Tensor
-from ..tensors.casting import cast, holds_all
+from ..tensors.casting import SCRATCH_BYTES, cast, holds_all, in_pieces
 from ..tensors.computed import Computed, Lazy
 from ..tensors.lazy import product, rows_first
 from ..typed import Any, Literal
@@ -330,7 +330,8 @@ def _arithmetic(fn: Callable[[Array, float], Array]) -> Callable[[Bundle, Call],
         def computed(item: Lazy) -> Lazy:
             if "float" not in item.dtype.name and not item.dtype.is_complex:
                 raise PlanError(f"{call} of {item.dtype}", expected="floating point values: others would be cut off")
-            return _computed(item.dtype, item.shape, [item], partial(_carried_out, fn=fn, call=call))
+            compute = partial(_carried_out, fn=fn, call=call)
+            return Computed(item.dtype, item.shape, (item,), compute, scratch=SCRATCH_BYTES)
 
         return bundle.each(computed)
 
@@ -340,12 +341,14 @@ def _arithmetic(fn: Callable[[Array, float], Array]) -> Callable[[Bundle, Call],
 def _carried_out(values: list[Array], *, fn: Callable[[Array, float], Array], call: Call) -> Array:
     """Arithmetic in the tensor's own type; a finite value that becomes infinite is an error, unless allowed."""
     np = _np()
+    made = np.empty_like(values[0])
+    wide = np.complex128 if made.dtype.kind == "c" else np.float64
+    lost = 0
     with np.errstate(over="ignore", invalid="ignore"):
-        made = fn(values[0], call.args[0]).astype(values[0].dtype)
-        wide = np.complex128 if made.dtype.kind == "c" else np.float64
-        lost = (
-            0 if call.overflow else int((np.isfinite(values[0].astype(wide)) & ~np.isfinite(made.astype(wide))).sum())
-        )
+        for here, there in in_pieces(values[0], made):
+            there[...] = fn(here, call.args[0]).astype(made.dtype)
+            if not call.overflow:
+                lost += int((np.isfinite(here.astype(wide)) & ~np.isfinite(there.astype(wide))).sum())
     if lost:
         raise OverflowingError(
             f"{call}: {lost} values do not fit into {made.dtype}", remedy="cast to a wider type first, or say !overflow"

@@ -40,6 +40,8 @@ class Report:
     lines: tuple[Line, ...]
     problems: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+    peak_nbytes: int = 0
+    """Bytes held at once, at most: until all is set in a model; else while it is written to a file, or would be."""
 
     @property
     def counts(self) -> dict[str, int]:
@@ -61,6 +63,7 @@ class Report:
             "lines": [asdict(line) for line in self.lines],
             "problems": list(self.problems),
             "notes": list(self.notes),
+            "peak_nbytes": self.peak_nbytes,
         }
 
     def __str__(self) -> str:
@@ -127,7 +130,8 @@ def report_of(resolution: Resolution, source: Mapping[str, Any], target: Schema 
             lines.append(Line("source", key, "dropped", (), rule.line, *_own_header(value), rule.reason))
         elif key not in used:
             lines.append(Line("source", key, "unused", (), 0, *_own_header(value)))
-    return Report(tuple(lines), tuple(str(problem) for problem in resolution.problems))
+    problems = tuple(str(problem) for problem in resolution.problems)
+    return Report(tuple(lines), problems, peak_nbytes=resolution.peak_nbytes)
 
 
 def _own_header(value: Any) -> tuple[tuple[int, ...], str]:

@@ -7,7 +7,9 @@ from math import isqrt
 
 from ..errors import PlanError
 from ..tensors.computed import Computed, Lazy
+from ..tensors.lazy import product
 from ..typed import Any
+from ..values import replace
 
 
 def resized(item: Lazy, options: Mapping[str, Any]) -> Lazy:
@@ -33,7 +35,9 @@ def resized(item: Lazy, options: Mapping[str, Any]) -> Lazy:
         flat = grid.reshape(*grid.shape[:-3], to[0] * to[1], grid.shape[-1]).astype(values[0].dtype)
         return np.concatenate([kept, flat], axis=-2)
 
-    return Computed(item.dtype, shape, (item,), compute)
+    largest = max(side * side, to[0] * side, to[0] * to[1]) * product((*item.shape[:-2], item.shape[-1]))
+    made = Computed(item.dtype, shape, (item,), compute)
+    return replace(made, scratch=4 * 8 * largest + made.nbytes)  # the grid, and three of the next, in float64
 
 
 def _along(np: Any, grid: Any, axis: int, size: int) -> Any:

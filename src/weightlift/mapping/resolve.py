@@ -10,6 +10,7 @@ from difflib import get_close_matches
 
 from ..dtypes import DType
 from ..errors import PlanError, WeightliftError, printable
+from ..limits import MIB
 from ..patterns import Binding, Names, Pattern, Value
 from ..tensors.casting import cast, cuts_off, holds_all
 from ..tensors.computed import Lazy
@@ -99,9 +100,20 @@ class Resolution:
             raise PlanProblems(self.problems)
 
     @property
+    def values(self) -> list[Lazy]:
+        """Every tensor that is made, parts too, equal ones once."""
+        pieces = (piece.value for made in self.made.values() for piece in made.pieces)
+        return list({value.view: value for value in pieces}.values())
+
+    @property
     def peak_nbytes(self) -> int:
-        """Bytes that the largest single target holds while it is computed."""
-        return max((getattr(made.value, "peak_nbytes", 0) for made in self.made.values()), default=0)
+        """Bytes held at once, at most, while all is written to a file: one tensor after the other."""
+        return MIB + max((value.streamed_nbytes for value in self.values), default=0)
+
+    @property
+    def staged_nbytes(self) -> int:
+        """Bytes held at once, at most, while all is made before the first is set down in a model."""
+        return MIB + sum(value.nbytes for value in self.values) + max((v.peak_nbytes for v in self.values), default=0)
 
 
 def resolve(

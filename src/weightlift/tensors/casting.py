@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import partial
 
 from ..dtypes import DTYPES, DType
@@ -37,7 +38,7 @@ def cast(item: Lazy, dtype: DType, *, overflow: bool = False) -> Lazy:
         raise UnsupportedError(f"{item.dtype} as {dtype}", expected="a complex type: imaginary parts would be lost")
     same = ("cast", dtype.name, overflow, item.view)
     compute = partial(_first_converted, dtype=dtype, overflow=overflow)
-    return Computed(dtype, item.shape, (item,), compute, same=same)
+    return Computed(dtype, item.shape, (item,), compute, same=same, scratch=SCRATCH_BYTES)
 
 
 def _first_converted(values: list[np.ndarray[Any, Any]], *, dtype: DType, overflow: bool) -> np.ndarray[Any, Any]:
@@ -54,16 +55,33 @@ def converted(values: np.ndarray[Any, Any], dtype: DType, *, overflow: bool = Fa
 
     from .as_numpy import numpy_dtype
 
+    made = np.empty(values.shape, numpy_dtype(dtype))
+    lost, worst = 0, 0.0
     with np.errstate(over="ignore", invalid="ignore"):
-        made: np.ndarray[Any, Any] = values.astype(numpy_dtype(dtype))
-        lost = None if overflow else _lost(values, made)
-        if lost is not None and lost.any():
-            worst = float(np.abs(values[lost].astype(np.complex128)).max())
-            raise OverflowingError(
-                f"{int(lost.sum())} values (up to {worst:.3g}) do not fit into {dtype}",
-                remedy="cast to a wider type such as bfloat16 or float32, or allow it (!overflow, overflow=True)",
-            )
+        for here, there in in_pieces(values, made):
+            there[...] = here.astype(made.dtype)
+            unfit = None if overflow else _lost(here, there)
+            if unfit is not None and unfit.any():
+                lost += int(unfit.sum())
+                worst = max(worst, float(np.abs(here[unfit].astype(np.complex128)).max()))
+    if lost:
+        raise OverflowingError(
+            f"{lost} values (up to {worst:.3g}) do not fit into {dtype}",
+            remedy="cast to a wider type such as bfloat16 or float32, or allow it (!overflow, overflow=True)",
+        )
     return made
+
+
+_PIECE = 1 << 16
+SCRATCH_BYTES = 64 * _PIECE
+"""What arithmetic on one piece holds, at most: a few intermediate results in the widest type."""
+
+
+def in_pieces(values: np.ndarray[Any, Any], made: np.ndarray[Any, Any]) -> Iterator[tuple[Any, Any]]:
+    """Yield the elements of two arrays of one shape in short runs, so that intermediate results stay small."""
+    flat, out = values.reshape(-1), made.reshape(-1)
+    for at in range(0, flat.size, _PIECE):
+        yield flat[at : at + _PIECE], out[at : at + _PIECE]
 
 
 def _lost(values: np.ndarray[Any, Any], made: np.ndarray[Any, Any]) -> Any:

@@ -30,6 +30,8 @@ class Computed:
     compute: Compute
     streams: bool = False
     same: object = ""
+    scratch: int = 0
+    """Bytes that `compute` holds beside its inputs and its result, at most."""
 
     @property
     def numel(self) -> int:
@@ -43,11 +45,19 @@ class Computed:
 
     @property
     def peak_nbytes(self) -> int:
-        """Bytes held at once while the values are computed, roughly."""
+        """Bytes held at once, at most, by `numpy`: inputs are made one after the other, and then the result."""
+        held = most = 0
+        for part in self.inputs:
+            most = max(most, held + part.peak_nbytes)
+            held += part.nbytes
+        return max(most, held + self.scratch + self.nbytes)
+
+    @property
+    def streamed_nbytes(self) -> int:
+        """Bytes held at once, at most, while `chunks` is gone through."""
         if self.streams:
-            return max((part.peak_nbytes for part in self.inputs if isinstance(part, Computed)), default=0)
-        held = sum(part.nbytes + (part.peak_nbytes if isinstance(part, Computed) else 0) for part in self.inputs)
-        return held + self.nbytes
+            return max((part.streamed_nbytes for part in self.inputs), default=0)
+        return self.peak_nbytes
 
     @property
     def absent(self) -> str:
@@ -64,13 +74,15 @@ class Computed:
         for part in self.inputs:
             part.check()
 
-    def chunks(self) -> Iterator[bytes | bytearray]:
+    def chunks(self) -> Iterator[bytes | bytearray | memoryview]:
         """Yield the elements as little-endian bytes, rows first."""
         if self.streams:
             for part in self.inputs:
                 yield from part.chunks()
         else:
-            yield self.numpy().tobytes()
+            import numpy as np
+
+            yield self.numpy().reshape(-1).view(np.uint8).data
 
     def tobytes(self) -> bytes:
         """Return the elements as little-endian bytes, rows first."""
@@ -81,6 +93,8 @@ class Computed:
         import numpy as np
 
         made = np.ascontiguousarray(self.compute([part.numpy() for part in self.inputs]))
+        if made.base is not None and made.base.nbytes > made.nbytes:
+            made = made.copy()  # a part of an input would keep all of it in memory
         return made.reshape(self.shape)
 
     def __repr__(self) -> str:

@@ -160,6 +160,18 @@ class Tensor:
         if not self.absent and self.numel:
             self.storage.source()
 
+    @property
+    def peak_nbytes(self) -> int:
+        """Bytes held at once, at most, by `numpy`."""
+        return self.nbytes + self.streamed_nbytes
+
+    @property
+    def streamed_nbytes(self) -> int:
+        """Bytes held at once, at most, while `chunks` is gone through."""
+        from .pack import held_nbytes
+
+        return held_nbytes(self)
+
     def chunks(self) -> Iterator[bytes | bytearray]:
         """Yield the elements as little-endian bytes, rows first, in pieces of bounded size."""
         from .pack import packed_chunks

@@ -43,6 +43,17 @@ def packed_chunks(tensor: Tensor) -> Iterator[bytes | bytearray]:
         yield from (_resolved(tensor, chunk) for chunk in chunks)
 
 
+def held_nbytes(tensor: Tensor) -> int:
+    """Return how many bytes are held at once, at most, while `packed_chunks` is gone through."""
+    start, end = tensor.extent
+    chunk = min(tensor.nbytes, _READ_BYTES if tensor.is_contiguous else _CHUNK_BYTES)
+    held = 2 * chunk  # one is still in the caller's hands while the next is made
+    if not tensor.is_contiguous:
+        held += chunk + min(end - start, _READ_BYTES)
+    plain = tensor.storage.little_endian and not tensor.conj and not tensor.neg
+    return held if plain else held + 3 * chunk
+
+
 def is_verbatim(tensor: Tensor) -> bool:
     """Whether the packed bytes are one byte range of the storage, unchanged."""
     plain = tensor.storage.little_endian and not tensor.conj and not tensor.neg

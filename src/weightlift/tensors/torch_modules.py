@@ -50,6 +50,11 @@ class Slot:
         return None if lazy else tuple(self.tensor.shape)
 
     @property
+    def nbytes(self) -> int:
+        """Bytes of the elements."""
+        return self.tensor.numel() * self.tensor.element_size() if self.shape is not None else 0
+
+    @property
     def view(self) -> View:
         """Equal for slots that are one view of the same memory, whether or not they are one tensor object."""
         return view_of(None if self.shape is None else self.tensor, id(self.tensor))
@@ -264,8 +269,9 @@ def as_torch_value(value: Lazy, files: MappedFiles | None = None) -> Any:
     dtype = getattr(torch, value.dtype.name, None)
     if dtype is None:
         raise UnsupportedError(f"this torch has no {value.dtype}", remedy="use a newer torch")
-    flat = torch.frombuffer(bytearray(values.tobytes()), dtype=dtype) if value.numel else torch.empty(0, dtype=dtype)
-    return flat.reshape(value.shape)
+    if not value.numel:
+        return torch.empty(value.shape, dtype=dtype)
+    return torch.from_numpy(values.reshape(-1).view("uint8")).view(dtype).reshape(value.shape)
 
 
 def is_module(value: Any) -> bool:

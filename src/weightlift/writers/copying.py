@@ -17,7 +17,7 @@ def append_range(fd: int, source: Source, offset: int, nbytes: int) -> None:
         write_all(fd, source.read_at(at, min(_STEP, offset + nbytes - at)))
 
 
-def append_chunks(fd: int, chunks: Iterable[bytes | bytearray]) -> int:
+def append_chunks(fd: int, chunks: Iterable[bytes | bytearray | memoryview]) -> int:
     """Append chunks; return how many bytes they were."""
     written = 0
     for chunk in chunks:
@@ -26,7 +26,7 @@ def append_chunks(fd: int, chunks: Iterable[bytes | bytearray]) -> int:
     return written
 
 
-def write_all(fd: int, data: bytes | bytearray) -> None:
+def write_all(fd: int, data: bytes | bytearray | memoryview) -> None:
     """Write every byte, however few the system takes at a time."""
     view = memoryview(data)
     while view:

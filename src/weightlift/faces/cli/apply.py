@@ -47,6 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
     else:
         counts = ", ".join(f"{count} {status}" for status, count in done.report.counts.items())
         print(printable(f"{done.written.path}: {human_bytes(done.written.nbytes)}; {counts}"))
+        print(f"at most {human_bytes(done.report.peak_nbytes)} were held at once")
         for note in done.report.notes:
             print(printable(f"note: {note}"), file=sys.stderr)
     return 0

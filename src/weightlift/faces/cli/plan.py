@@ -51,14 +51,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _as_json(checked: Checked) -> str:
-    body = {"plan": checked.plan.text, "report": checked.report.to_json(), "peak_nbytes": checked.peak_nbytes}
+    body = {"plan": checked.plan.text, "report": checked.report.to_json()}
     return json.dumps({"schema": 1, "kind": "plan", **body, "suggestions": list(checked.suggestions)}, indent=1)
 
 
 def _page(checked: Checked) -> str:
-    lines = [checked.plan.text.rstrip(), "", str(checked.report)]
-    if checked.peak_nbytes:
-        lines.append(f"at most {human_bytes(checked.peak_nbytes)} are held at once")
+    held = f"at most {human_bytes(checked.report.peak_nbytes)} are held at once"
+    lines = [checked.plan.text.rstrip(), "", str(checked.report), held]
     if checked.suggestions:
         lines += ["rule lines that would settle it, to be judged:", *(f"  {line}" for line in checked.suggestions)]
     return "\n".join(printable(line) for text in lines for line in text.split("\n"))
