@@ -40,6 +40,23 @@ def test_the_lines_of_the_error_settle_it():
     assert model.n.tolist() == [1, 0]
 
 
+def test_the_lines_of_the_error_settle_ties_of_whole_numbers():
+    """Lines that tie names mark it too, and no rename is suggested that would cut values off."""
+    model = holding(torch.int64)
+    model.register_buffer("tied", model.n)
+    source = {"n": torch.tensor([1.5, 0]), "sane": torch.tensor([2.5, 0])}
+    with pytest.raises(LoadError, match="cut off") as caught:
+        load(model, source)
+    assert caught.value.suggestions == (
+        "n => tied : tie  !lossy",
+        "n -> n  !lossy",
+        'sane -> drop "why?"',
+        'init -> same "why?"',
+    )
+    load(model, source, plan=Plan.of("\n".join(caught.value.suggestions)))
+    assert model.tied.tolist() == [1, 0]
+
+
 @pytest.mark.parametrize(
     ("here", "there"), [(torch.int64, torch.int8), (torch.uint8, torch.bool), (torch.bool, torch.float16)], ids=str
 )

@@ -79,17 +79,19 @@ def exact_plan(
     lines = [f'{row} -> drop "no plain tensor"' for row in _templates(aside)]
     lines += [f'{row} -> drop "excused by unexpected="' for row in _templates(dropped)]
     lines += [f'{row} -> drop "excused by mismatch="' for row in _templates(excused)]
-    lines += [f"{key} => {name} : tie" for name, key in tied.items()]
+    meant = dict.fromkeys(cut, "  !lossy")
+    lines += [f"{key} => {name} : tie{meant.get(key, '')}" for name, key in tied.items()]
     lines += [f'init -> {row} "excused by missing="' for row in _templates(kept)]
     lines += [f'init -> {row} "excused by mismatch="' for row in _templates(excused.values())]
     plan = [*_joined(strip, add, [*left, *excused, *aside], both.keys() - excused.keys()), *lines]
     torn = {key: made[first] for first, names in groups for key in _torn(source, made, first, names)}
-    apart = [*left, *misfits, *torn, *cut, *data]
-    settled = [*_joined(strip, add, apart, both.keys() - misfits.keys() - cut.keys()), *lines]
-    settled += [f"{key} -> {name}  !lossy" for key, name in cut.items() if key not in torn]
+    apart = dict.fromkeys([*left, *misfits, *torn, *cut, *data])
+    settled = [*_joined(strip, add, apart, both.keys() - apart.keys()), *lines]
+    settled += [f"{key} -> {name}{meant[key]}" for key, name in cut.items() if key not in torn]
     settled += [f'{row} -> drop "no plain tensor, why?"' for row in _templates(key for key in data if key not in aside)]
     for key, kept_key in torn.items():
-        settled += [f'{key} -> drop "one tensor with {kept_key}, why?"', f"{kept_key} => {both[key]} : tie"]
+        settled.append(f'{key} -> drop "one tensor with {kept_key}, why?"')
+        settled.append(f"{kept_key} => {both[key]} : tie{meant.get(kept_key, '')}")
     settled += [line for key, name in misfits.items() if key not in excused for line in _replaced(key, name)]
     new = _together(ties, [name for name in absent if name not in kept])
     settled += _suggest(source, target, [key for key in left if key not in dropped], new)
@@ -187,9 +189,10 @@ def _suggest(source: Mapping[str, Lazy], target: Schema, left: list[str], new: l
     only, similar = dict[str, str](), dict[str, str]()
     made: dict[tuple[str, ...], str] = {}
     for group, shape in zip(new, shapes, strict=True):
-        alike = [key for key in by_shape.get(shape, ()) if key not in similar]
+        same, dtype = by_shape.get(shape, []), target[group[0]][1]
+        alike = [key for key in same if key not in similar and not cuts_off(dtype, source[key].dtype)]
         scored = sorted(((_likeness(key, name), key, name) for key in alike[:200] for name in group), reverse=True)
-        if len(by_shape.get(shape, ())) == shapes.count(shape) == 1:
+        if scored and len(same) == shapes.count(shape) == 1:
             only[scored[0][1]] = scored[0][2]
         elif scored and scored[0][0] >= 0.6:
             similar[scored[0][1]] = scored[0][2]
