@@ -700,3 +700,28 @@ def test_a_plan_from_a_file(tmp_path):
         model = nn.Linear(2, 2)
         load(model, source, plan=plan)
         assert_equal(model, filled(nn.Linear(2, 2)))
+
+
+ODD_NAMES = ["my head", "x{1}", "(0, 1)", "h#", "a,b", "a:", "w[0:1]", "`q`", 'say "w"', "50%", "**", "a\nb", ""]
+
+
+@pytest.mark.parametrize("odd", ODD_NAMES)
+def test_names_that_look_like_rules_are_only_names(odd):
+    """Whatever a name holds, a load that does not fit is told, and the lines told settle it."""
+    model = nn.ModuleDict({"ok": nn.Linear(2, 2, bias=False)})
+    more = nn.Linear(2, 2, bias=False)
+    given = {"ok.weight": torch.ones(2, 2), f"{odd}.w": torch.ones(3)}
+    with pytest.raises(LoadError) as caught:
+        load(model, given)
+    load(model, given, plan=Plan.of("\n".join(("ok.weight -> ok.weight", *settling(caught.value)))))
+    assert torch.equal(model["ok"].weight, torch.ones(2, 2))
+    model.add_module(odd.replace(".", "_") or "empty", more)
+    with pytest.raises(LoadError):
+        load(model, given)
+    report = load(model, given, missing=["**"], unexpected=["**"])
+    assert report.counts == {"exact": 1, "init": 1, "dropped": 1}
+
+
+def settling(error: LoadError) -> list[str]:
+    """The lines that an error tells, without the one that joins equal names."""
+    return [line for line in error.suggestions if not line.startswith("** ->")]

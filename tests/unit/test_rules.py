@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from weightlift.errors import PatternError, PlanError
 from weightlift.mapping.plan import Plan
 from weightlift.mapping.rules import FLAGS, Rule, parse_rule
+from weightlift.patterns import as_pattern
 
 
 def rule(text: str, **dims: int) -> Rule:
@@ -206,3 +209,24 @@ def test_a_plan_file_that_cannot_be_read(tmp_path):
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(PlanError, match=r"bad.toml: cannot be read"):
         Plan.load(path)
+
+
+odd_names = st.text(" .,{}[]#\"`'%*:|!->=ab01\n", max_size=8) | st.sampled_from(
+    ["init", "drop", "a -> b", "a optional"]
+)
+
+
+@given(odd_names, odd_names, odd_names)
+def test_any_name_can_stand_in_a_rule(source, target, but):
+    """A name spelled as a pattern means that name wherever a pattern may stand, in a reason too."""
+    a, b, c = map(as_pattern, (source, target, but))
+    found = rule(f"{a}[0:2] -> {b}, {b} : t !lossy except {c}  # of {source!r}")
+    (left,), right = found.sources, found.targets
+    assert left.pattern.match(source) == {}
+    assert left.spans == ((0, 2),)
+    assert [term.pattern.spell({}) for term in right] == [target, target]
+    assert found.excepts[0].match(but) == {}
+    assert [str(call) for call in found.ops] == ["t"]
+    assert rule(f'{a} -> drop "as {b}"').reason == f"as {b}"
+    assert rule(f'init -> {b} "new"').targets[0].pattern.spell({}) == target
+    assert rule(f"{a} => {b} : tie").kind == "tie"

@@ -10,7 +10,7 @@ from difflib import SequenceMatcher, get_close_matches
 
 from ..blocks import compress
 from ..errors import PlanError
-from ..patterns import pattern
+from ..patterns import as_pattern, pattern
 from ..tensors.computed import Lazy
 from ..typed import Literal
 from ..values import dataclass
@@ -73,14 +73,15 @@ def exact_plan(
     kept = [name for name in absent if _is_excused(name, may_miss)]
     lines = [f'{row} -> drop "excused by unexpected="' for row in _templates(dropped)]
     lines += [f'{row} -> drop "excused by mismatch="' for row in _templates(excused)]
-    lines += [f"{key} => {name} : tie" for name, key in tied.items()]
+    lines += [f"{as_pattern(key)} => {as_pattern(name)} : tie" for name, key in tied.items()]
     lines += [f'init -> {row} "excused by missing="' for row in _templates(kept)]
     lines += [f'init -> {row} "excused by mismatch="' for row in _templates(excused.values())]
     plan = [*_joined(strip, add, [*left, *excused], both.keys() - excused.keys()), *lines]
     torn = {key: made[first] for first, names in groups for key in _torn(source, made, first, names)}
     settled = [*_joined(strip, add, [*left, *misfits, *torn], both.keys() - misfits.keys()), *lines]
     for key, kept_key in torn.items():
-        settled += [f'{key} -> drop "one tensor with {kept_key}, why?"', f"{kept_key} => {both[key]} : tie"]
+        row, kept_row = as_pattern(key), as_pattern(kept_key)
+        settled += [f'{row} -> drop "one tensor with {kept_row}, why?"', f"{kept_row} => {as_pattern(both[key])} : tie"]
     settled += [line for key, name in misfits.items() if key not in excused for line in _replaced(key, name)]
     settled += _suggest(source, target, [k for k in left if k not in dropped], [n for n in absent if n not in kept])
     notes = []
@@ -130,7 +131,7 @@ def _joined(strip: str, add: str, apart: Iterable[str], joined: Iterable[str]) -
 
 
 def _replaced(key: str, name: str) -> tuple[str, str]:
-    return f'{key} -> drop "another shape, why?"', f'init -> {name} "another shape, why?"'
+    return f'{as_pattern(key)} -> drop "another shape, why?"', f'init -> {as_pattern(name)} "another shape, why?"'
 
 
 def _prefixes(source: Mapping[str, Lazy], target: Schema) -> tuple[str, str]:
@@ -153,7 +154,7 @@ def _is_excused(name: str, excused: Iterable[str]) -> bool:
 
 
 def _templates(names: Iterable[str]) -> list[str]:
-    return [row.template for row in compress((name, None) for name in names)]
+    return [row.template for row in compress((as_pattern(name), None) for name in names)]
 
 
 def _suggest(source: Mapping[str, Lazy], target: Schema, left: list[str], absent: list[str]) -> Iterable[str]:
@@ -163,14 +164,14 @@ def _suggest(source: Mapping[str, Lazy], target: Schema, left: list[str], absent
     for name in absent:
         alike = [key for key in left if tuple(source[key].shape) == target[name][0]]
         if len(alike) == 1 and shapes.count(target[name][0]) == 1:
-            yield f"{alike[0]} -> {name}    # the only ones of this shape"
+            yield f"{as_pattern(alike[0])} -> {as_pattern(name)}    # the only ones of this shape"
             left, absent = [k for k in left if k != alike[0]], [n for n in absent if n != name]
     for name in absent:
         alike = [key for key in left if key not in renames and tuple(source[key].shape) == target[name][0]]
         scored = sorted(((SequenceMatcher(None, key, name).ratio(), key) for key in alike[:200]), reverse=True)
         if scored and scored[0][0] >= 0.6:
             renames[scored[0][1]] = name
-    for row in compress((f"{key} -> {name}", None) for key, name in renames.items()):
+    for row in compress((f"{as_pattern(key)} -> {as_pattern(name)}", None) for key, name in renames.items()):
         yield f"{row.template}    # same shape, similar name"
     for unused in _templates(key for key in left if key not in renames):
         yield f'{unused} -> drop "why?"'

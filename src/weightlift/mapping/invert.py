@@ -37,7 +37,7 @@ class _NoInverseError(Exception):
 
 
 def _turned(rule: Rule, traces: list[Trace]) -> str:
-    left, right = _spelled(rule, source=True), _spelled(rule, source=False)
+    left, right = rule.sides
     if rule.kind == "drop":
         return f'init -> {left} "{rule.reason}"'
     if rule.kind == "init":
@@ -53,16 +53,6 @@ def _turned(rule: Rule, traces: list[Trace]) -> str:
     # what undoes a pad takes its zeros away, and what undoes a cast narrows values that came from there
     lossy = "  !lossy" if any(call.name in ("slice", "cast") for call in calls) else ""
     return f"{right} -> {left}{ops}{lossy}{' optional' if rule.optional else ''}"
-
-
-def _spelled(rule: Rule, *, source: bool) -> str:
-    """One side as it stands in the line, without the prefix of its block."""
-    arrow = " => " if rule.kind == "tie" else " -> "
-    left, _, right = rule.text.partition(arrow)
-    side = left if source else right.partition(" : ")[0]
-    for word in (" optional", " except ", " !", ' "'):
-        side = side.partition(word)[0]
-    return side.strip()
 
 
 def _undoing(traces: list[Trace]) -> list[Call]:

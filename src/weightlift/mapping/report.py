@@ -75,12 +75,14 @@ class Report:
     def rows(self) -> list[tuple[str, str, str, str]]:
         """Return (status, target, sources, about) with equal rows merged into blocks, complete ones only."""
         from ..blocks import compress
+        from ..patterns import as_pattern
 
         named = []
         for line in self.lines:
             about = " x ".join(map(str, line.shape)) + (f" {line.dtype}" if line.dtype else "")
-            sources = _relative(line.key, ", ".join(line.sources))
-            named.append((line.key, (line.side, line.status, about, line.note, sources)))
+            key = as_pattern(line.key)
+            sources = _relative(key, ", ".join(map(as_pattern, line.sources)))
+            named.append((key, (line.side, line.status, about, line.note, sources)))
         out: list[tuple[str, str, str, str]] = []
         for row in compress(named):
             _, status, about, note, sources = row.value
