@@ -67,7 +67,7 @@ class Op:
 
 def _spell(value: Any) -> str:
     if isinstance(value, str):
-        return f'"{value}"' if " " in value else value
+        return value if value.isidentifier() else f'"{value}"'
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_spell, value))}]"
     return repr(value)

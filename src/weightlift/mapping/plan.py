@@ -149,13 +149,15 @@ class Plan:
         Raises:
             PlanProblems: the exact list of what one pass of rules cannot say.
         """
-        from .compose import composed
+        from .compose import check_composed, composed
 
         first = self.check(source)
         first.raise_problems()
         second = other.check({key: made.value for key, made in first.made.items()})
         second.raise_problems()
-        return Plan.of(composed((self.rules, first), (other.rules, second)))
+        both = Plan.of(composed((self.rules, first), (other.rules, second)))
+        check_composed(both.check(source), first, second)
+        return both
 
     def apply(self, target: Any, source: Mapping[str, Any], *, assign: bool = False) -> Report:
         """Carry the plan out into a live module or a path; all of it or nothing.
