@@ -71,7 +71,7 @@ def parse_rule(text: str, line: int, dims: Mapping[str, int], prefixes: tuple[st
     Raises:
         PatternError: the line means nothing; the message shows it with a caret.
     """
-    bare = _without_comment(text)
+    bare = without_comment(text)
     if not bare.strip():
         return None
     try:
@@ -99,7 +99,7 @@ def masked(text: str) -> str:
     return _QUOTED.sub(lambda found: f"{found[0][0]}{'_' * (len(found[0]) - 2)}{found[0][-1]}", text)
 
 
-def _without_comment(text: str) -> str:
+def without_comment(text: str) -> str:
     """Return a line up to its comment."""
     bare, _, _ = masked(text).partition("#")
     return text[: len(bare)].rstrip()
