@@ -60,6 +60,8 @@ class Rule:
     excepts: tuple[Pattern, ...] = ()
     optional: bool = False
     rest: str = ""
+    comment: str = ""
+    """What follows the `#` at the end of the line: often why the rule is right."""
 
     def __str__(self) -> str:
         return self.text.strip()
@@ -75,7 +77,8 @@ def parse_rule(text: str, line: int, dims: Mapping[str, int], prefixes: tuple[st
     if not bare.strip():
         return None
     try:
-        return _Parser(bare, line, dims, prefixes).rule()
+        comment = text[len(bare) :].strip().removeprefix("#").strip()
+        return replace(_Parser(bare, line, dims, prefixes).rule(), comment=comment)
     except PatternError as error:
         column = max(1, error.column)
         caret = f"\n    {bare}\n    {' ' * (column - 1)}^"
