@@ -121,7 +121,7 @@ def plans(draw):
     lines, source = [], {}
     for n in range(draw(st.integers(1, 3))):
         text, made = draw(rules(n))
-        lines.append(text + draw(st.sampled_from(["", "  # as it was", '   "said"'])))
+        lines.append(text + draw(st.sampled_from(["", "  # as it was", '   # "said"'])))
         source |= made
     if draw(st.booleans()):
         lines.insert(0, "# a comment of its own")

@@ -57,12 +57,13 @@ def test_the_other_kinds():
 
 def test_everything_at_the_end_of_a_line():
     """Flags, optional, except and a reason may follow in any order."""
-    found = rule('a.** -> b.** !lossy except a.x.** !unsure optional except a.y "because"')
+    found = rule('a.** -> drop !lossy except a.x.** !unsure optional except a.y "because"')
     assert found.flags == {"lossy", "unsure"}
     assert found.optional
     assert [p.text for p in found.excepts] == ["a.y", "a.x.**"]
     assert found.reason == "because"
-    assert texts(found.targets) == ["b.**"]
+    assert texts(found.sources) == ["a.**"]
+    assert rule("a.** -> b.** optional !lossy except a.x").sides == ("a.**", "b.**")
 
 
 @pytest.mark.parametrize("flag", FLAGS)
@@ -134,6 +135,20 @@ WRONG = [
     ("x, h.{i%2} -> a", 6, "is no hole"),
     ("h.x** -> b", 1, "** as a whole segment"),
     ("a.** -> b.** except h.{i%2}", 23, "is no hole"),
+    ("a -> b: t", 8, "a space in 'b: t'; expected ` : ` before operations"),
+    ("a -> b :", 7, "a space in 'b :'"),
+    ("a -> b -> c", 7, "a space in 'b -> c'"),
+    ("a -> b except", 7, "a space in 'b except'"),
+    ("a -> my head", 8, "backticks around a name with spaces"),
+    ('a -> drop "x" : t', 10, "a space in 'drop \"x\"'"),
+    ('a -> drop : t "x"', 11, 'operations beside drop; expected drop ... "why"'),
+    ('a => drop : tie "x"', 11, "operations beside drop"),
+    ('init -> a : t "x"', 11, "operations beside init"),
+    ('a[0:2] -> drop "x"', 1, "a part of a tensor beside drop"),
+    ('init -> a.** except a.b "x"', 14, "except beside init"),
+    ('a -> b "why"', 7, '"why" beside no drop or init; expected a comment: # why'),
+    ("a -> b : rest=init", 10, "rest=init of a whole target; expected a part: name[start:stop]"),
+    ("a -> b[0:2], c : rest=init", 18, "rest=init of a whole target"),
 ]
 
 

@@ -26,6 +26,7 @@ FLAGS = ("lossy", "partial", "overflow", "unsure")
 _ARROW = re.compile(r"\s(->|=>)\s")
 _TAIL = re.compile(r"""\s+(?:!(?P<flag>\w+)|(?P<optional>optional)|except\s+(?P<except>\S+)|"(?P<reason>[^"]*)")\s*$""")
 _QUOTED = re.compile(r'`[^`]*`|"[^"]*"')
+_SPACES = re.compile(r"\{[^{}]*\}|(?P<space>\s)")
 _SLICE = re.compile(r"^(?P<name>.*?)\[(?P<spans>[\d:,\s-]*)\]$")
 
 Span = tuple[int | None, int | None]
@@ -133,12 +134,18 @@ class _Parser:
         left, right = (0, found.start()), (found.end(), colon if colon >= 0 else end)
         sides = self.text[slice(*left)].strip(), self.text[slice(*right)].strip()
         kind: Kind = "drop" if sides[1] == "drop" else "init" if sides[0] == "init" else "tie" if tie else "map"
-        if kind in ("drop", "init") and not reason:
-            raise PatternError(f"{kind} without a reason", expected=f'{kind} ... "why"', column=len(self.text) + 1)
+        sources = self._terms(*left, self.prefixes[0]) if kind != "init" else ()
+        targets = self._terms(*right, self.prefixes[1]) if kind != "drop" else ()
+        if kind in ("drop", "init"):
+            self._check_bare(kind, colon, end, reason, (*sources, *targets), excepts)
+        elif reason:
+            raise PatternError(f'"{reason}" beside no drop or init', expected="a comment: # why", column=end + 1)
+        if rest and not all(term.spans for term in targets):
+            raise PatternError("rest=init of a whole target", expected="a part: name[start:stop]", column=colon + 4)
         return Rule(
             kind,
-            self._terms(*left, self.prefixes[0]) if kind != "init" else (),
-            self._terms(*right, self.prefixes[1]) if kind != "drop" else (),
+            sources,
+            targets,
             calls,
             self.line,
             self.text,
@@ -149,6 +156,19 @@ class _Parser:
             optional,
             rest,
         )
+
+    def _check_bare(
+        self, kind: Kind, colon: int, end: int, reason: str, terms: tuple[Term, ...], excepts: tuple[Pattern, ...]
+    ) -> None:
+        """Refuse what means nothing beside drop or init: they are of whole tensors, and have a reason."""
+        if not reason:
+            raise PatternError(f"{kind} without a reason", expected=f'{kind} ... "why"', column=len(self.text) + 1)
+        if colon >= 0:
+            raise PatternError(f"operations beside {kind}", expected=f'{kind} ... "why"', column=colon + 2)
+        if any(term.spans for term in terms):
+            raise PatternError(f"a part of a tensor beside {kind}", expected="names alone", column=1)
+        if kind == "init" and excepts:
+            raise PatternError("except beside init", expected="the names of the target alone", column=end + 2)
 
     def _tail(self) -> tuple[int, frozenset[str], str, bool, tuple[Pattern, ...]]:
         """Return where flags, `optional`, `except ...` and the reason at the end begin, and what they say."""
@@ -182,6 +202,10 @@ class _Parser:
         return tuple(terms)
 
     def _pattern(self, text: str, at: int, prefix: str) -> Pattern:
+        for found in _SPACES.finditer(self.masked, at, at + len(text)):
+            if found["space"]:
+                told = "` : ` before operations, and backticks around a name with spaces"
+                raise PatternError(f"a space in {text!r}", expected=told, column=found.start() + 1)
         try:
             pattern(text)
             return pattern(prefix + text)
