@@ -550,23 +550,34 @@ def test_a_file_needs_every_value(tmp_path):
 # ---- load ----
 
 
-@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "module._orig_mod."])
-@pytest.mark.parametrize("wrapped", ["source", "target"])
-def test_wrappers_are_recognised_and_said(prefix, wrapped):
-    """A wrapper's prefix on either side is seen through, and a note says so."""
-    source = StateDict.from_module(filled(Net()))
+WRAPPERS = ["", "module", "_orig_mod", "model", "module._orig_mod", "_orig_mod.module", "model.module", "module.module"]
+PREFIXES = [f"{name}." if name else "" for name in WRAPPERS]
+
+
+@pytest.mark.parametrize("strip", [*PREFIXES, "net."])
+@pytest.mark.parametrize("add", PREFIXES)
+def test_wrappers_are_recognised_and_said(strip, add):
+    """Wrappers one inside another, of the checkpoint, the model or both, are seen through, and a note says so."""
+    source = StateDict.from_module(filled(Net())).add_prefix(strip)
     inner = model = Net()
-    for name in reversed(prefix.rstrip(".").split(".") if wrapped == "target" else []):
-        model = nn.ModuleDict({name: model}) if name != "_orig_mod" else _holding(model)
-    report = load(model, source if wrapped == "target" else source.add_prefix(prefix))
+    for name in reversed(add.split(".")[:-1]):
+        model = _holding(name, model)
+    if strip == "net." and "model." in add:
+        with pytest.raises(LoadError):  # two names for a model are no wrappers of one
+            load(model, source)
+        return
+    report = load(model, source)
     assert_equal(inner, filled(Net()))
-    told = "left out" if wrapped == "source" else "put before"
-    assert any(repr(prefix) in note and told in note for note in report.notes), report.notes
+    assert bool(report.notes) == (strip != add)
+    if strip and not add:
+        assert report.notes == (f"the source's names begin with {strip!r}, which is left out",)
+    if add and not strip:
+        assert report.notes == (f"the target's names begin with {add!r}, which is put before the source's",)
 
 
-def _holding(model: nn.Module) -> nn.Module:
+def _holding(name: str, model: nn.Module) -> nn.Module:
     outer = nn.Module()
-    outer._orig_mod = model
+    outer.add_module(name, model)
     return outer
 
 

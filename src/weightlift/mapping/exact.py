@@ -5,8 +5,10 @@ It never renames: names that do not meet are problems, with the rule lines that 
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from difflib import SequenceMatcher, get_close_matches
+from itertools import accumulate, takewhile
 
 from ..blocks import compress
 from ..errors import PlanError
@@ -17,8 +19,11 @@ from ..values import dataclass
 from .plan import Plan
 from .resolve import Schema
 
-PREFIXES = ("module.", "_orig_mod.", "model.", "state_dict.", "net.", "module.model.", "module._orig_mod.")
-"""What DataParallel, torch.compile and training wrappers put before every name."""
+TRANSPARENT = ("module", "_orig_mod")
+"""What DataParallel and torch.compile put before every name."""
+WRAPPERS = (*TRANSPARENT, "model", "state_dict", "net")
+"""The same, and what training wrappers call the model; one inside another in any order, `model._orig_mod.`."""
+_DEEPEST, _MOST_PREFIXES = 3, 8
 
 Excused = Literal["error"] | Iterable[str]
 
@@ -138,15 +143,27 @@ def _prefixes(source: Mapping[str, Lazy], target: Schema) -> tuple[str, str]:
     """Return (prefix to leave out, prefix to add) under which most names meet; none where that is as good."""
     names = set(target)
     best, most = ("", ""), sum(key in names for key in source)
-    for prefix in PREFIXES:
-        inside = [key.removeprefix(prefix) for key in source if key.startswith(prefix)]
-        for choice, met in (
-            ((prefix, ""), sum(k in names for k in inside)),
-            (("", prefix), sum(prefix + k in names for k in source)),
-        ):
-            if met > most:
-                best, most = choice, met
+    pairs = [(strip, add) for strip in _wrapped(source) for add in _wrapped(target) if _is_wrapping(strip, add)]
+    for strip, add in sorted(pairs, key=lambda pair: sum(prefix.count(".") for prefix in pair)):
+        met = sum(add + key.removeprefix(strip) in names for key in source if key.startswith(strip))
+        if met > most:
+            best, most = (strip, add), met
     return best
+
+
+def _wrapped(names: Iterable[str]) -> list[str]:
+    """Return the wrappers' prefixes that names have, the most frequent ones, and none first."""
+    found: Counter[str] = Counter()
+    for name in names:
+        words = takewhile(WRAPPERS.__contains__, name.split(".", _DEEPEST)[:-1])
+        found.update(accumulate(f"{word}." for word in words))
+    return ["", *(prefix for prefix, _ in found.most_common(_MOST_PREFIXES))]
+
+
+def _is_wrapping(strip: str, add: str) -> bool:
+    """`net.` beside `model.` are two names for a model, not two wrappers of one: a rename, which is not made here."""
+    one, other = ([word for word in prefix.split(".")[:-1] if word not in TRANSPARENT] for prefix in (strip, add))
+    return not one or not other or one == other
 
 
 def _is_excused(name: str, excused: Iterable[str]) -> bool:
