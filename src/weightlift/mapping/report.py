@@ -141,7 +141,7 @@ def _header(target: Schema | None, key: str) -> tuple[tuple[int, ...], str]:
 
 def _made(made: Made, target: Schema | None) -> Line:
     shape, dtype = _header(target, made.key) if target is not None else (made.value.shape, made.value.dtype.name)
-    ops = " | ".join(map(str, made.rule.ops))
+    ops = made.steps
     cut = any(term.spans for term in made.rule.sources)
     status: Status = "tied" if made.tied else "partial" if made.spans else "transformed" if ops or cut else "exact"
     note = ops
