@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from weightlift.mapping.ops import OPS
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 every_page = pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
@@ -24,3 +26,13 @@ def test_make_targets_exist(page):
     """Every `make TARGET` that a page names is in the Makefile."""
     targets = set(re.findall(r"^([a-z-]+):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
     assert set(re.findall(r"(?:^|`)make ([a-z-]+)", page.read_text(encoding="utf-8"), re.MULTILINE)) <= targets
+
+
+def test_operations_that_may_lose_values_are_marked_in_the_table():
+    """The page of plans says `!lossy` of an operation exactly where the program may ask for it."""
+    page = (ROOT / "docs/plans.md").read_text(encoding="utf-8").partition("## Operations")[2].partition("## ")[0]
+    marked = {}
+    for row in re.findall(r"^\| `(\w+).*$", page, re.MULTILINE):
+        line = next(line for line in page.splitlines() if line.startswith(f"| `{row}"))
+        marked[row] = "!lossy" in line.split(" | ")[1]
+    assert marked == {name: op.loses is not OPS["t"].loses for name, op in OPS.items()}

@@ -7,6 +7,7 @@
 | `{a,b,c}` | one of these, in this order | by its place among the enumerations |
 | `**` | any number of whole segments | `**`, a second one `**1` |
 | `*` | any part of one segment; for choosing only | |
+| `` `my {head}` `` | what is between the backticks; `%0A` there is a byte of UTF-8, as in URLs | |
 
 The same values in another pattern spell another name: that is what a rule does.
 """
@@ -26,7 +27,10 @@ Binding = dict[str, Value]
 
 TAIL = "**"
 _INTEGER = r"0|[1-9][0-9]{0,17}"
-_HOLE = re.compile(r"\{([^{}]*)\}|\*\*|\*")
+_HOLE = re.compile(r"`(?P<quoted>[^`]*)`|\{(?P<inside>[^{}]*)\}|\*\*|\*")
+_PLAIN = re.compile(r"[\w/+-]+(?::[\w/+-]+)*")
+_WORDS = frozenset({"init", "drop", "optional", "except"})
+_BYTES = re.compile(r"(?:%[0-9A-Fa-f]{2})+")
 _NUMBER = re.compile(r"(?<![^.])[0-9]+(?![^.])")
 _AFFINE = re.compile(r"(?:(\d+)\s*\*\s*)?([A-Za-z_]\w*)(?:\s*([+-])\s*(\d+))?(?:\s*:\s*(int|text))?")
 
@@ -122,6 +126,43 @@ def pattern(text: str) -> Pattern:
     return Pattern(text)
 
 
+def as_pattern(name: str) -> str:
+    """Return the pattern that fits a name and no other: segments that could be read as something else are quoted.
+
+    >>> as_pattern("blocks.0.my head (x{1}).w")
+    'blocks.0.`my head (x{1})`.w'
+    """
+    return ".".join(segment if _is_plain(segment) else f"`{_escaped(segment)}`" for segment in name.split("."))
+
+
+def _is_plain(segment: str) -> bool:
+    return _PLAIN.fullmatch(segment) is not None and segment not in _WORDS
+
+
+def _escaped(segment: str) -> str:
+    """What may stand between backticks, also where a `"` would end a reason or a newline the rule."""
+    return "".join(
+        c
+        if c.isprintable() and c not in '`%"'
+        else "".join(f"%{byte:02X}" for byte in c.encode("utf-8", "surrogatepass"))
+        for c in segment
+    )
+
+
+def _unescaped(quoted: str, column: int) -> str:
+    try:
+        if "%" in _BYTES.sub("", quoted):
+            raise ValueError
+        return _BYTES.sub(lambda found: _decoded(found[0]), quoted)
+    except ValueError:
+        told = "bytes of UTF-8 as %0A, also %25 for a % and %60 for a backtick"
+        raise PatternError(f"`{quoted}`", expected=told, column=column) from None
+
+
+def _decoded(escapes: str) -> str:
+    return bytes.fromhex(escapes.replace("%", "")).decode("utf-8", "surrogatepass")
+
+
 class Names:
     """Names in order, to be searched by many patterns: those of one skeleton are ruled out together."""
 
@@ -146,27 +187,37 @@ def skeleton_of(name: str) -> str:
 def _parse(text: str) -> list[Part]:
     if not text or text != text.strip():
         raise PatternError(f"pattern {text!r} is empty or has spaces around it", column=1)
-    parts: list[Part] = ["."]
-    at = enums = tails = 0
+    parts: list[Part] = []
+    literal, at, enums, tails = ".", 0, 0, 0
     for found in _HOLE.finditer(text):
-        parts.append(text[at : found.start()])
-        inside = found.group(1)
+        literal += _unquoted(text, at, found.start())
+        quoted, inside, at = found["quoted"], found["inside"], found.end()
+        if quoted is not None:
+            literal += _unescaped(quoted, found.start() + 1)
+            continue
+        parts.append(literal)
+        literal = ""
         if inside is None:
             parts.append(
                 Hole(f"{TAIL}{tails or ''}", "tail") if found.group() == TAIL else Hole(f"*{found.start()}", "any")
             )
             tails += found.group() == TAIL
         elif "," in inside or ".." in inside:
-            parts.append(Hole(f"#{enums}", "enum", choices=_choices(inside)))
+            parts.append(Hole(f"#{enums}", "enum", choices=_choices(inside, found.start() + 1)))
             enums += 1
         else:
             parts.append(_named(inside, found.start() + 1))
-        at = found.end()
-    parts.append(text[at:])
-    for part in parts:
-        if isinstance(part, str) and ("{" in part or "}" in part):
-            raise PatternError(f"a lone brace in {text!r}", column=text.index(part) + part.find("{") + 1)
+    parts.append(literal + _unquoted(text, at, len(text)))
     return _tails([part for part in parts if part != ""])
+
+
+def _unquoted(text: str, start: int, stop: int) -> str:
+    """Return what stands between holes, which may hold no part of one."""
+    piece = text[start:stop]
+    for mark, told in (("{", "brace"), ("}", "brace"), ("`", "backtick")):
+        if mark in piece:
+            raise PatternError(f"a lone {told} in {text!r}", column=start + piece.index(mark) + 1)
+    return piece
 
 
 def _tails(parts: list[Part]) -> list[Part]:
@@ -186,7 +237,9 @@ def _tails(parts: list[Part]) -> list[Part]:
     return [part for part in out if part != ""]
 
 
-def _choices(inside: str) -> tuple[str, ...]:
+def _choices(inside: str, column: int) -> tuple[str, ...]:
+    if "`" in inside:
+        raise PatternError(f"a backtick in {{{inside}}}", expected="plain choices, or a rule for each", column=column)
     out: list[str] = []
     for piece in inside.split(","):
         low, dots, high = piece.strip().partition("..")
@@ -220,7 +273,7 @@ def _regex(parts: tuple[Part, ...]) -> str:
         elif part.kind == "enum":
             out += f"({'|'.join(map(re.escape, sorted(part.choices, key=len, reverse=True)))})"
         elif part.kind == "tail":
-            out += r"((?:\.[^.]+)*)"
+            out += r"((?:\.[^.]*)*)"
         else:
             out += "([^.]*)" if part.kind == "any" else "([^.]+)"
     return out
@@ -228,7 +281,9 @@ def _regex(parts: tuple[Part, ...]) -> str:
 
 def _skeleton_regex(parts: tuple[Part, ...]) -> str:
     """The regex of the skeletons that names which fit have: strict about segments without holes, lax about others."""
-    marked = "".join(part if isinstance(part, str) else _MARKS.get(part.kind, _HOLED) for part in parts)
+    marked = "".join(
+        part.translate(_UNMARKED) if isinstance(part, str) else _MARKS.get(part.kind, _HOLED) for part in parts
+    )
     out = []
     for segment in marked.split("."):
         first, *tails = segment.split(_TAILED)  # a tail owns the dot before it, so it ends a segment
@@ -240,6 +295,8 @@ def _skeleton_regex(parts: tuple[Part, ...]) -> str:
 
 _HOLED, _TAILED, _ENUM = "\0", "\1", "\2"
 _MARKS = {"tail": _TAILED, "enum": _ENUM}
+_UNMARKED = str.maketrans(dict.fromkeys((_TAILED, _ENUM), _HOLED))
+"""A name with such a character is searched laxly."""
 
 
 def _value(hole: Hole, text: str) -> Value | None:

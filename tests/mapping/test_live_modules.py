@@ -550,23 +550,34 @@ def test_a_file_needs_every_value(tmp_path):
 # ---- load ----
 
 
-@pytest.mark.parametrize("prefix", ["module.", "_orig_mod.", "model.", "module._orig_mod."])
-@pytest.mark.parametrize("wrapped", ["source", "target"])
-def test_wrappers_are_recognised_and_said(prefix, wrapped):
-    """A wrapper's prefix on either side is seen through, and a note says so."""
-    source = StateDict.from_module(filled(Net()))
+WRAPPERS = ["", "module", "_orig_mod", "model", "module._orig_mod", "_orig_mod.module", "model.module", "module.module"]
+PREFIXES = [f"{name}." if name else "" for name in WRAPPERS]
+
+
+@pytest.mark.parametrize("strip", [*PREFIXES, "net."])
+@pytest.mark.parametrize("add", PREFIXES)
+def test_wrappers_are_recognised_and_said(strip, add):
+    """Wrappers one inside another, of the checkpoint, the model or both, are seen through, and a note says so."""
+    source = StateDict.from_module(filled(Net())).add_prefix(strip)
     inner = model = Net()
-    for name in reversed(prefix.rstrip(".").split(".") if wrapped == "target" else []):
-        model = nn.ModuleDict({name: model}) if name != "_orig_mod" else _holding(model)
-    report = load(model, source if wrapped == "target" else source.add_prefix(prefix))
+    for name in reversed(add.split(".")[:-1]):
+        model = _holding(name, model)
+    if strip == "net." and "model." in add:
+        with pytest.raises(LoadError):  # two names for a model are no wrappers of one
+            load(model, source)
+        return
+    report = load(model, source)
     assert_equal(inner, filled(Net()))
-    told = "left out" if wrapped == "source" else "put before"
-    assert any(repr(prefix) in note and told in note for note in report.notes), report.notes
+    assert bool(report.notes) == (strip != add)
+    if strip and not add:
+        assert report.notes == (f"the source's names begin with {strip!r}, which is left out",)
+    if add and not strip:
+        assert report.notes == (f"the target's names begin with {add!r}, which is put before the source's",)
 
 
-def _holding(model: nn.Module) -> nn.Module:
+def _holding(name: str, model: nn.Module) -> nn.Module:
     outer = nn.Module()
-    outer._orig_mod = model
+    outer.add_module(name, model)
     return outer
 
 
@@ -700,3 +711,28 @@ def test_a_plan_from_a_file(tmp_path):
         model = nn.Linear(2, 2)
         load(model, source, plan=plan)
         assert_equal(model, filled(nn.Linear(2, 2)))
+
+
+ODD_NAMES = ["my head", "x{1}", "(0, 1)", "h#", "a,b", "a:", "w[0:1]", "`q`", 'say "w"', "50%", "**", "a\nb", ""]
+
+
+@pytest.mark.parametrize("odd", ODD_NAMES)
+def test_names_that_look_like_rules_are_only_names(odd):
+    """Whatever a name holds, a load that does not fit is told, and the lines told settle it."""
+    model = nn.ModuleDict({"ok": nn.Linear(2, 2, bias=False)})
+    more = nn.Linear(2, 2, bias=False)
+    given = {"ok.weight": torch.ones(2, 2), f"{odd}.w": torch.ones(3)}
+    with pytest.raises(LoadError) as caught:
+        load(model, given)
+    load(model, given, plan=Plan.of("\n".join(("ok.weight -> ok.weight", *settling(caught.value)))))
+    assert torch.equal(model["ok"].weight, torch.ones(2, 2))
+    model.add_module(odd.replace(".", "_") or "empty", more)
+    with pytest.raises(LoadError):
+        load(model, given)
+    report = load(model, given, missing=["**"], unexpected=["**"])
+    assert report.counts == {"exact": 1, "init": 1, "dropped": 1}
+
+
+def settling(error: LoadError) -> list[str]:
+    """The lines that an error tells, without the one that joins equal names."""
+    return [line for line in error.suggestions if not line.startswith("** ->")]

@@ -11,10 +11,12 @@ import torch
 from weightlift.dtypes import DTYPES
 from weightlift.errors import OverflowingError
 from weightlift.mapping.plan import Plan
+from weightlift.mapping.report import report_of
 from weightlift.sources import Source
 from weightlift.state_dict import StateDict
 from weightlift.tensors import Tensor
 from weightlift.tensors.computed import Computed
+from weightlift.tensors.from_live import lazy_values
 from weightlift.tensors.lazy import Storage, contiguous
 
 from strategies import PLAIN_DTYPES, element_bytes, name_of
@@ -417,3 +419,23 @@ def test_arithmetic_that_overflows(call):
     allowed = Plan.of(f"a -> b : {call} !overflow").state_dict(source)["b"].numpy()
     assert np.isinf(allowed[:2]).all()
     assert np.isfinite(allowed[3])
+
+
+@pytest.mark.parametrize(
+    ("rule", "note"),
+    [
+        ('a -> b : rearrange("(h three d) c -> (three h d) c", three=3, d=4)', "h = 2"),
+        ('a -> b : t | rearrange("c (h d) -> h d c", h=2)', "d = 12"),
+        ('a -> b : rearrange("(h d) c -> d h c", h=2, d=12)', ""),
+        ('a -> b : rearrange("r c -> c r")', ""),
+        ('{a,a2} -> b : rearrange("(h d) c -> d (h c)", d=12) | cat(1)', "h = 2 or 1"),
+    ],
+)
+def test_sizes_that_follow_from_the_shape_are_told(rule, note):
+    """The report tells what a rearrangement took the axes to be, where the rule leaves it to the shape."""
+    source = {"a": np.zeros((24, 5), np.float32), **({"a2": np.zeros((12, 5), np.float32)} if "a2" in rule else {})}
+    found = Plan.of(rule).check(source)
+    assert not found.problems
+    (line,) = report_of(found, lazy_values(source), None).lines
+    assert line.note.partition(") (")[2].partition(")")[0] == note
+    assert line.note.replace(f" ({note})", "") == " | ".join(map(str, Plan.of(rule).rules[0].ops))

@@ -121,7 +121,7 @@ def plans(draw):
     lines, source = [], {}
     for n in range(draw(st.integers(1, 3))):
         text, made = draw(rules(n))
-        lines.append(text + draw(st.sampled_from(["", "  # as it was", '   "said"'])))
+        lines.append(text + draw(st.sampled_from(["", "  # as it was", '   # "said"'])))
         source |= made
     if draw(st.booleans()):
         lines.insert(0, "# a comment of its own")
@@ -169,12 +169,24 @@ def test_the_inverse_of_the_inverse_is_the_plan(given_plan):
 
 @st.composite
 def followed(draw):
-    """A plan and a second one on what it makes: renames with operations on single tensors."""
+    """A plan, at times with ties, and a second one on what it makes: single tensors renamed, dropped, tied and cut."""
     plan, source = draw(plans())
+    (first, *others) = plan.rules
+    if draw(st.booleans()) and str(first.sources[0]) in source and len(first.sources) == 1:
+        plan = Plan.of("\n".join([str(first), f"{first.sources[0]} => t.tied : tie", *map(str, others)]))
     lines = []
     for k, (key, value) in enumerate(carried_out(plan, source).items()):
         ops, _, _ = draw(operations(tuple(value.shape), value.dtype.name)) if draw(st.booleans()) else ("", (), "")
-        lines.append(f"{key} -> u.{k}.w" + (f" : {ops}" if ops else ""))
+        kind = draw(st.sampled_from(["map", "map", "drop", "tie", "copy", "cut"]))
+        if kind == "drop":
+            lines.append(f'{key} -> drop "not needed"')
+        elif kind == "cut":
+            lines.append(f"{key}[0:1] -> u.{k}.w !lossy")
+        elif kind == "copy":
+            lines.append(f"{key} -> u.{k}.w, u.{k}.v : {ops + ' | ' if ops else ''}copy")
+        else:
+            lines.append(f"{key} -> u.{k}.w" + (f" : {ops}" if ops else ""))
+            lines += [f"{key} => u.{k}.tied : tie"] * (kind == "tie")
     return plan, Plan.of("\n".join(lines)), source
 
 
@@ -201,6 +213,55 @@ def test_what_is_initialised_is_not_lost_in_composing():
     assert list(both.check(source, target).initialised) == ["head.w"]
     with pytest.raises(PlanProblems, match="the second plan cannot say what becomes of it"):
         Plan.of('a -> x\ninit -> z "new"').compose(Plan.of("x -> y"), source)
+
+
+SPLIT = "a -> x, y, z : split(0)"
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "both"),
+    [
+        ("a -> e\na => h : tie", "e -> x\nh -> y", "a -> x\na => y : tie"),
+        ("a -> e\na => h : tie", 'e -> drop "n"\nh -> y : t', "a -> y : t"),
+        ("a -> a", "a -> b\na => c : tie", "a -> b\na => c : tie"),
+        ("a -> a", "a -> b, c : copy", "a -> b, c : copy"),
+        ("a -> e : t\na => h : tie", "e -> x\nh -> y", None),
+        ("a -> a : t", "a -> b\na => c : tie", "a -> b, c : t | copy"),
+        ("a -> e\na => h : tie", "e -> x\nh -> y : t", None),
+        (SPLIT, 'x -> u\ny, z -> drop "n"', "a[0:2] -> u !lossy"),
+        (SPLIT, "x -> u : t\ny -> v\nz -> w", "a[0:2] -> u : t\na[2:4] -> v\na[4:6] -> w"),
+        (SPLIT, "z -> u\ny -> v\nx -> w", "a -> w, v, u : split(0)"),
+        ("a -> x, y : split(1)", "x -> u\nx => v : tie\ny -> w", "a[:, 0:1] -> u, v : copy\na[:, 1:2] -> w"),
+        ("a -> a", "a -> x, y : split(0)", "a -> x, y : split(0)"),
+        ("a -> a : t", "a -> x, y : split(0)", "a -> x, y : t | split(0)"),
+        ("a -> {i}.x : unstack(1, i)", '0.x -> u\n1.x -> drop "n"', None),
+        ("a[0:2] -> e !lossy", "e -> x : t", "a[0:2] -> x : t !lossy"),
+        ("a -> e : t", "e[0:1] -> x !lossy", None),
+        ('a -> e : rearrange("(h w) c->h w c", h=2)', "e -> x", 'a -> x : rearrange("(h w) c->h w c", h=2)'),
+    ],
+)  # fmt: skip
+def test_what_two_plans_are_in_one_pass(first, second, both):
+    """Ties stay ties, single parts are cut out of the source, and what no rule says is told; never less is made."""
+    source = {"a": np.arange(12, dtype=np.float32).reshape(6, 2)}
+    one, two = Plan.of(first), Plan.of(second)
+    if both is None:
+        with pytest.raises(PlanProblems) as caught:
+            one.compose(two, source)
+        assert {problem.code for problem in caught.value.problems} == {"no-composition"}
+        return
+    made = one.compose(two, source)
+    assert "\n".join(map(str, made.rules)) == both
+    assert values(carried_out(made, source)) == values(carried_out(two, carried_out(one, source)))
+
+
+def test_odd_names_are_composed_as_they_are():
+    """Names are spelled as patterns in the plan of two."""
+    source = {"my {x}": np.zeros(3, np.float32), "a b.0": np.zeros(2, np.float32)}
+    one = Plan.of("`my {x}` -> `h#`\n** -> ** except `my {x}`")
+    made = one.compose(Plan.of('`h#` -> `init`\n`a b`.{i} -> drop "not needed"'), source)
+    assert str(made.rules[0]) == "`my {x}` -> `init`"
+    assert list(made.check(source).made) == ["init"]
+    assert list(made.check(source).dropped) == ["a b.0"]
 
 
 @many

@@ -190,3 +190,82 @@ def test_inverting_no_plan_is_wrong_usage(bundle, capsys):
     """`--invert` without `--rules` is an error with its remedy, not a finding."""
     assert main(["plan", str(bundle), str(bundle), "--invert"]) == 2
     assert capsys.readouterr().err == "weightlift: --invert without a plan; expected --rules FILE\n"
+
+
+@pytest.fixture
+def explained(write, tmp_path):
+    """The arguments of a plan with a comment, between two files."""
+    old = write(torch_zip(pickled(dict_of(("module.w", tensor()), ("module.v", tensor())))), "old.pt")
+    new = write(torch_zip(pickled(dict_of(("w", tensor()), ("u", tensor())))), "new.pt")
+    rules = tmp_path / "plan.toml"
+    rules.write_text('plan = 1\n[[block]]\nrules = """\nmodule.w -> w\nmodule.v -> u  # the same shape\n"""\n')
+    return ["plan", str(old), str(new), "--rules", str(rules)]
+
+
+def test_explain_tells_the_rule_and_why_line_by_line(explained, capsys):
+    """One name is explained by what it is made of and the rule with its comment, each on a line of its own."""
+    assert main([*explained, "--explain", "u"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "target u: exact, float32 [4] made of module.v",
+        "  line 5: module.v -> u  # the same shape",
+    ]
+
+
+def test_explain_as_json_is_of_that_name_alone(explained, capsys):
+    """The document has the lines of the name, with the rule and its comment."""
+    assert main([*explained, "--json", "--explain", "module.v"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert (document["kind"], document["key"]) == ("explanation", "module.v")
+    (line,) = document["lines"]
+    assert (line["key"], line["status"], line["rule"], line["comment"]) == (
+        "u", "exact", "module.v -> u", "the same shape",
+    )  # fmt: skip
+
+
+def test_explaining_a_name_of_neither_side_is_an_error(explained, capsys):
+    """A slip of the pen is told as one, with the nearest names."""
+    assert main([*explained, "--explain", "module.x"]) == 2
+    assert capsys.readouterr().err.startswith("weightlift: 'module.x' is on neither side")
+
+
+FACTORY = """
+import sys
+from torch import nn
+
+def loud():
+    print("weights on the way")
+    return nn.Linear(2, 2)
+
+def quits():
+    sys.exit(3)
+"""
+
+
+def test_what_a_factory_prints_is_no_part_of_the_output(write, tmp_path, monkeypatch, capsys):
+    """A JSON document stays one; what the user's code says goes to stderr."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loud_factory.py").write_text(FACTORY)
+    source = write(torch_zip(pickled(dict_of(("weight", tensor())))))
+    assert main(["plan", str(source), "loud_factory:loud", "--json"]) == 1
+    told = capsys.readouterr()
+    assert json.loads(told.out)["kind"] == "plan"
+    assert "weights on the way" in told.err
+
+
+def test_a_factory_that_exits_is_an_error(write, tmp_path, monkeypatch, capsys):
+    """The user's code does not choose the exit code of this command."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "quitting_factory.py").write_text(FACTORY)
+    source = write(torch_zip(pickled(dict_of(("weight", tensor())))))
+    assert main(["plan", str(source), "quitting_factory:quits"]) == 2
+    assert "quitting_factory:quits: cannot be made: SystemExit: 3" in capsys.readouterr().err
+
+
+def test_which_state_dict_of_the_target(write, capsys):
+    """Where the target holds several state dicts, the error names the option that chooses, and it does."""
+    source = write(torch_zip(pickled(dict_of(("v", tensor(shape=(2,)))))), "one.pt")
+    both = dict_of(("G", dict_of(("w", tensor()))), ("D", dict_of(("v", tensor(shape=(2,))))))
+    target = write(torch_zip(pickled(both)), "two.pt")
+    assert main(["plan", str(source), str(target)]) == 2
+    assert "choose one: --target-name 'G'" in capsys.readouterr().err
+    assert main(["plan", str(source), str(target), "--target-name", "D"]) == 0

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from weightlift.errors import PatternError
-from weightlift.patterns import Names, Pattern
+from weightlift.patterns import Names, Pattern, as_pattern
 
 
 @pytest.mark.parametrize(
@@ -25,6 +25,9 @@ from weightlift.patterns import Names, Pattern
         ("l{i}_{t}", ["l3_w"], ["lx_w"]),
         ("{q,k,v}.w", ["q.w", "v.w"], ["o.w"]),
         ("{0..2}.w", ["0.w", "2.w"], ["3.w"]),
+        ("`my {i}`.{i}.**", ["my {i}.3.w", "my {i}.3"], ["my 3.3.w", "`my {i}`.3"]),
+        ("a`**`", ["a**"], ["a", "ab"]),
+        ("`a%0Ab%25`", ["a\nb%"], ["a%0Ab%25"]),
     ],
 )
 def test_patterns_are_anchored_at_segments(pattern, fits, misses):
@@ -41,7 +44,9 @@ def test_binding_and_spelling():
     assert Pattern("{t}").spell({"t": "w"}) == "w"
 
 
-@pytest.mark.parametrize("text", ["", " a", "a.{", "a.{b c}", "{0*i}", "a**", "x.{}"])
+@pytest.mark.parametrize(
+    "text", ["", " a", "a.{", "a.{b c}", "{0*i}", "a**", "x.{}", "a`b", "`50%`", "`%ff`", "{`a b`,c}"]
+)
 def test_meaningless_patterns_are_refused(text):
     """A pattern that means nothing is an error where it is written."""
     with pytest.raises(PatternError):
@@ -81,3 +86,23 @@ def test_many_names_are_searched_as_one_by_one(text, names):
         return
     fitting = [(name, binding) for name in names if (binding := wanted.match(name)) is not None]
     assert Names(names).matching(wanted) == fitting
+
+
+names = st.text(max_size=12) | st.text(" .,{}[]#\"`'%*:|!->=ab01\n\0\1\2", max_size=12)
+
+
+@given(names, names)
+def test_a_name_spelled_as_a_pattern_fits_itself_alone(name, other):
+    """Whatever a name is made of, it can be spelled as a pattern that fits it and no other, on one line."""
+    spelled = as_pattern(name)
+    assert Pattern(spelled).match(name) == {}
+    assert Pattern(spelled).spell({}) == name
+    assert Names([name]).matching(Pattern(spelled)) == [(name, {})]
+    assert name == other or Pattern(spelled).match(other) is None
+    assert spelled.isprintable()
+
+
+@pytest.mark.parametrize("name", ["h.0.attn.weight", "a/b-c.kernel:0", "módulo.w"])
+def test_an_ordinary_name_is_its_own_pattern(name):
+    """Nothing is quoted that need not be."""
+    assert as_pattern(name) == name

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from weightlift.errors import PatternError, PlanError
 from weightlift.mapping.plan import Plan
 from weightlift.mapping.rules import FLAGS, Rule, parse_rule
+from weightlift.patterns import as_pattern
 
 
 def rule(text: str, **dims: int) -> Rule:
@@ -54,12 +57,13 @@ def test_the_other_kinds():
 
 def test_everything_at_the_end_of_a_line():
     """Flags, optional, except and a reason may follow in any order."""
-    found = rule('a.** -> b.** !lossy except a.x.** !unsure optional except a.y "because"')
+    found = rule('a.** -> drop !lossy except a.x.** !unsure optional except a.y "because"')
     assert found.flags == {"lossy", "unsure"}
     assert found.optional
     assert [p.text for p in found.excepts] == ["a.y", "a.x.**"]
     assert found.reason == "because"
-    assert texts(found.targets) == ["b.**"]
+    assert texts(found.sources) == ["a.**"]
+    assert rule("a.** -> b.** optional !lossy except a.x").sides == ("a.**", "b.**")
 
 
 @pytest.mark.parametrize("flag", FLAGS)
@@ -131,6 +135,20 @@ WRONG = [
     ("x, h.{i%2} -> a", 6, "is no hole"),
     ("h.x** -> b", 1, "** as a whole segment"),
     ("a.** -> b.** except h.{i%2}", 23, "is no hole"),
+    ("a -> b: t", 8, "a space in 'b: t'; expected ` : ` before operations"),
+    ("a -> b :", 7, "a space in 'b :'"),
+    ("a -> b -> c", 7, "a space in 'b -> c'"),
+    ("a -> b except", 7, "a space in 'b except'"),
+    ("a -> my head", 8, "backticks around a name with spaces"),
+    ('a -> drop "x" : t', 10, "a space in 'drop \"x\"'"),
+    ('a -> drop : t "x"', 11, 'operations beside drop; expected drop ... "why"'),
+    ('a => drop : tie "x"', 11, "operations beside drop"),
+    ('init -> a : t "x"', 11, "operations beside init"),
+    ('a[0:2] -> drop "x"', 1, "a part of a tensor beside drop"),
+    ('init -> a.** except a.b "x"', 14, "except beside init"),
+    ('a -> b "why"', 7, '"why" beside no drop or init; expected a comment: # why'),
+    ("a -> b : rest=init", 10, "rest=init of a whole target; expected a part: name[start:stop]"),
+    ("a -> b[0:2], c : rest=init", 18, "rest=init of a whole target"),
 ]
 
 
@@ -206,3 +224,24 @@ def test_a_plan_file_that_cannot_be_read(tmp_path):
     path.write_bytes(b"\xff\xfe")
     with pytest.raises(PlanError, match=r"bad.toml: cannot be read"):
         Plan.load(path)
+
+
+odd_names = st.text(" .,{}[]#\"`'%*:|!->=ab01\n", max_size=8) | st.sampled_from(
+    ["init", "drop", "a -> b", "a optional"]
+)
+
+
+@given(odd_names, odd_names, odd_names)
+def test_any_name_can_stand_in_a_rule(source, target, but):
+    """A name spelled as a pattern means that name wherever a pattern may stand, in a reason too."""
+    a, b, c = map(as_pattern, (source, target, but))
+    found = rule(f"{a}[0:2] -> {b}, {b} : t !lossy except {c}  # of {source!r}")
+    (left,), right = found.sources, found.targets
+    assert left.pattern.match(source) == {}
+    assert left.spans == ((0, 2),)
+    assert [term.pattern.spell({}) for term in right] == [target, target]
+    assert found.excepts[0].match(but) == {}
+    assert [str(call) for call in found.ops] == ["t"]
+    assert rule(f'{a} -> drop "as {b}"').reason == f"as {b}"
+    assert rule(f'init -> {b} "new"').targets[0].pattern.spell({}) == target
+    assert rule(f"{a} => {b} : tie").kind == "tie"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 
+from ..errors import PlanError
 from ..limits import DEFAULT_LIMITS, Limits
 from ..mapping.exact import exact_plan
 from ..mapping.plan import Plan
-from ..mapping.report import Report, report_of
+from ..mapping.report import Line, Report, report_of
+from ..mapping.rules import Rule
 from ..typed import Any
 from ..values import dataclass, replace
 from .open import open_checkpoint
@@ -27,6 +29,22 @@ class Checked:
         """Whether the plan can be carried out."""
         return not self.report.problems
 
+    def explain(self, key: str) -> list[tuple[Line, Rule | None]]:
+        """Return what becomes of one source or target name, each with the rule that says so, if any does.
+
+        Raises:
+            PlanError: neither side has such a name.
+        """
+        rules = {rule.line: rule for rule in self.plan.rules}
+        found = [(line, rules.get(line.rule_line)) for line in self.report.lines if key in (line.key, *line.sources)]
+        if not found:
+            from difflib import get_close_matches
+
+            near = get_close_matches(key, [line.key for line in self.report.lines][:5000], n=2, cutoff=0.6)
+            remedy = f"did you mean {' or '.join(map(repr, near))}?" if near else ""
+            raise PlanError(f"{key!r} is on neither side", remedy=remedy)
+        return found
+
 
 def check_plan(
     source: str | os.PathLike[str],
@@ -34,14 +52,16 @@ def check_plan(
     rules: Plan | str | os.PathLike[str] | None = None,
     *,
     name: str | None = None,
+    target_name: str | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Checked:
     """Return a plan with what it does; without rules, the plan of equal names. Reads no tensor.
 
     `target` is a checkpoint's path, a live module, or `package.module:factory` (which runs that code).
+    `name` and `target_name` choose a state dict where the checkpoint of a side holds several.
     """
     weights = open_checkpoint(source, limits=limits).state_dict(name)
-    aim = aim_at(target, limits=limits)
+    aim = aim_at(target, name=target_name, limits=limits)
     suggestions: tuple[str, ...] = ()
     notes: tuple[str, ...] = (f"the target is {aim.told}",)
     if rules is None:
@@ -60,6 +80,7 @@ def inverted_plan(
     rules: str | os.PathLike[str],
     *,
     name: str | None = None,
+    target_name: str | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Plan:
     """Return the plan that goes back from the target to the source.
@@ -68,4 +89,4 @@ def inverted_plan(
         PlanProblems: the exact list of what has no inverse.
     """
     weights = open_checkpoint(source, limits=limits).state_dict(name)
-    return Plan.load(rules).invert(weights, aim_at(target, limits=limits).schema)
+    return Plan.load(rules).invert(weights, aim_at(target, name=target_name, limits=limits).schema)

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
-from ..errors import SourceError
+from ..errors import AmbiguousStateDictError, SourceError
 from ..limits import DEFAULT_LIMITS, Limits
 from ..mapping.resolve import Schema
 from ..mapping.schema import headers
@@ -43,7 +43,11 @@ def aim_at(target: str | os.PathLike[str] | Any, *, name: str | None = None, lim
     text = os.fspath(target)
     if _FACTORY.fullmatch(text) and not os.path.exists(text):
         return _of_module(made_by(text), f"{text} (your code was run to make it)")
-    weights = open_checkpoint(text, limits=limits).state_dict(name)
+    try:
+        weights = open_checkpoint(text, limits=limits).state_dict(name)
+    except AmbiguousStateDictError as error:
+        error.remedy = error.remedy.replace("--name", "--target-name")  # that one is of the source
+        raise
     schema = headers(weights)
     return Aim(schema, weights.ties, [key for key in weights if key not in schema], text)
 
@@ -62,7 +66,7 @@ def made_by(factory: str) -> Any:
         for part in attribute.split("."):
             made = getattr(made, part)
         made = made if is_module(made) else made()
-    except Exception as error:  # noqa: BLE001 - whatever the user's code raises is told, not passed on
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's code raises is told, not passed on
         raise SourceError(f"cannot be made: {type(error).__name__}: {error}", where=factory) from None
     if not is_module(made):
         raise SourceError(f"makes a {type(made).__name__}", expected="a torch module", where=factory)

@@ -6,20 +6,18 @@ It never renames: names that do not meet are problems, with the rule lines that 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from difflib import SequenceMatcher, get_close_matches
+from difflib import get_close_matches
 
-from ..blocks import compress
 from ..errors import PlanError
-from ..patterns import pattern
+from ..patterns import as_pattern, pattern
 from ..tensors.casting import cuts_off
 from ..tensors.computed import Lazy
 from ..typed import Any, Literal
 from ..values import dataclass
 from .plan import Plan
 from .resolve import Schema
-
-PREFIXES = ("module.", "_orig_mod.", "model.", "state_dict.", "net.", "module.model.", "module._orig_mod.")
-"""What DataParallel, torch.compile and training wrappers put before every name."""
+from .suggest import dropped, initialised, moved, suggested, templates, tied, together
+from .wrappers import prefixes_of
 
 Excused = Literal["error"] | Iterable[str]
 
@@ -52,57 +50,96 @@ def exact_plan(
     Raises:
         PlanError: what excuses names is neither "error" nor patterns.
     """
-    may_miss, may_be_new = _patterns("missing", missing), _patterns("unexpected", unexpected)
-    may_misfit = _patterns("mismatch", mismatch)
-    for word, texts, names in (
-        ("missing", may_miss, list(target)),
-        ("unexpected", may_be_new, list(source)),
-        ("mismatch", may_misfit, list(target)),
+    excuses = _patterns("missing", missing), _patterns("unexpected", unexpected), _patterns("mismatch", mismatch)
+    for word, texts, names in zip(
+        ("missing", "unexpected", "mismatch"), excuses, (target, source, target), strict=True
     ):
-        _fit_something(word, texts, names)
-    data = [key for key, value in source.items() if not isinstance(value, Lazy)]
-    source = {key: value for key, value in source.items() if isinstance(value, Lazy)}
-    strip, add = _prefixes(source, target)
-    to = {key: add + key.removeprefix(strip) for key in source if key.startswith(strip)}
-    both = {key: name for key, name in to.items() if name in target}
-    misfits = {k: n for k, n in both.items() if target[n][0] not in (None, tuple(source[k].shape))}
-    cut = {k: n for k, n in both.items() if k not in misfits and cuts_off(target[n][1], source[k].dtype)}
-    excused = {k: n for k, n in misfits.items() if _is_excused(n, may_misfit)}
-    made = {name: key for key, name in both.items() if key not in misfits}
-    groups = list(_first_made(ties, made))
-    tied = {name: made[first] for first, names in groups for name in names if name not in both.values()}
-    left = [key for key in source if key not in both]
-    absent = [name for name in target if name not in both.values() and name not in tied]
-    dropped = [key for key in left if _is_excused(key, may_be_new)]
-    kept = [name for name in absent if _is_excused(name, may_miss)]
-    aside = [key for key in data if add + key.removeprefix(strip) in extra or _is_excused(key, may_be_new)]
-    lines = [f'{row} -> drop "no plain tensor"' for row in _templates(aside)]
-    lines += [f'{row} -> drop "excused by unexpected="' for row in _templates(dropped)]
-    lines += [f'{row} -> drop "excused by mismatch="' for row in _templates(excused)]
-    meant = dict.fromkeys(cut, "  !lossy")
-    lines += [f"{key} => {name} : tie{meant.get(key, '')}" for name, key in tied.items()]
-    lines += [f'init -> {row} "excused by missing="' for row in _templates(kept)]
-    lines += [f'init -> {row} "excused by mismatch="' for row in _templates(excused.values())]
-    plan = [*_joined(strip, add, [*left, *excused, *aside], both.keys() - excused.keys()), *lines]
-    torn = {key: made[first] for first, names in groups for key in _torn(source, made, first, names)}
-    apart = dict.fromkeys([*left, *misfits, *torn, *cut, *data])
-    settled = [*_joined(strip, add, apart, both.keys() - apart.keys()), *lines]
-    settled += [f"{key} -> {name}{meant[key]}" for key, name in cut.items() if key not in torn]
-    settled += [f'{row} -> drop "no plain tensor, why?"' for row in _templates(key for key in data if key not in aside)]
-    for key, kept_key in torn.items():
-        settled.append(f'{key} -> drop "one tensor with {kept_key}, why?"')
-        settled.append(f"{kept_key} => {both[key]} : tie{meant.get(kept_key, '')}")
-    settled += [line for key, name in misfits.items() if key not in excused for line in _replaced(key, name)]
-    new = _together(ties, [name for name in absent if name not in kept])
-    settled += _suggest(source, target, [key for key in left if key not in dropped], new)
-    notes = []
-    if strip:
-        notes.append(f"the source's names begin with {strip!r}, which is left out")
-    if add:
-        notes.append(f"the target's names begin with {add!r}, which is put before the source's")
-    notes += [f"{name!r} is the same tensor in the target as what {key!r} makes" for name, key in tied.items()]
-    notes += [f"{key!r} is no plain tensor, and is left out" for key in aside]
-    return ExactPlan(Plan.of("\n".join(plan) or "# nothing fits"), tuple(notes), tuple(settled))
+        _fit_something(word, texts, list(names))
+    met = _Meeting(source, target, ties, excuses, extra)
+    return ExactPlan(Plan.of("\n".join(met.plan()) or "# nothing fits"), tuple(met.notes()), tuple(met.settled()))
+
+
+class _Meeting:
+    """The names of two sides, by what becomes of them."""
+
+    def __init__(
+        self,
+        source: Mapping[str, Any],
+        target: Schema,
+        ties: Iterable[Sequence[str]],
+        excuses: tuple[tuple[str, ...], ...],
+        extra: Collection[str],
+    ) -> None:
+        may_miss, may_be_new, may_misfit = excuses
+        self.target, self.ties = target, tuple(ties)
+        self.source = tensors = {key: value for key, value in source.items() if isinstance(value, Lazy)}
+        self.strip, self.add = strip, add = prefixes_of(tensors, target)
+        to = {key: add + key.removeprefix(strip) for key in source if key.startswith(strip)}
+        self.both = both = {key: name for key, name in to.items() if key in tensors and name in target}
+        self.misfits = {k: n for k, n in both.items() if target[n][0] not in (None, tuple(tensors[k].shape))}
+        self.excused = {k: n for k, n in self.misfits.items() if _is_excused(n, may_misfit)}
+        cut = {k: n for k, n in both.items() if k not in self.misfits and cuts_off(target[n][1], tensors[k].dtype)}
+        self.mark = dict.fromkeys(cut, "  !lossy")
+        made = {name: key for key, name in both.items() if key not in self.misfits}
+        groups = list(_first_made(self.ties, made))
+        taken = set(both.values())
+        self.same = {name: made[first] for first, names in groups for name in names if name not in taken}
+        self.torn = {key: made[first] for first, names in groups for key in _torn(tensors, made, first, names)}
+        self.left = [key for key in tensors if key not in both]
+        self.unused = [key for key in self.left if _is_excused(key, may_be_new)]
+        self.absent = [name for name in target if name not in taken and name not in self.same]
+        self.kept = [name for name in self.absent if _is_excused(name, may_miss)]
+        self.data = [key for key in source if key not in tensors]
+        self.aside = [key for key in self.data if to.get(key) in extra or _is_excused(key, may_be_new)]
+
+    def plan(self) -> list[str]:
+        """The lines of what is joined and what is excused."""
+        apart = [*self.left, *self.excused, *self.aside]
+        return [*_joined(self.strip, self.add, apart, self.both.keys() - self.excused.keys()), *self._excused()]
+
+    def _excused(self) -> list[str]:
+        return [
+            *dropped(self.aside, "no plain tensor"),
+            *dropped(self.unused, "excused by unexpected="),
+            *dropped(self.excused, "excused by mismatch="),
+            *(tied(key, name, self.mark.get(key, "")) for name, key in self.same.items()),
+            *initialised(self.kept, "excused by missing="),
+            *initialised(self.excused.values(), "excused by mismatch="),
+        ]
+
+    def settled(self) -> list[str]:
+        """The lines that would settle everything."""
+        apart = dict.fromkeys([*self.left, *self.misfits, *self.torn, *self.mark, *self.data])
+        refused = {key: name for key, name in self.misfits.items() if key not in self.excused}
+        new = together(self.ties, [name for name in self.absent if name not in self.kept])
+        return [
+            *_joined(self.strip, self.add, apart, self.both.keys() - apart.keys()),
+            *self._excused(),
+            *(moved(key, self.both[key], mark) for key, mark in self.mark.items() if key not in self.torn),
+            *dropped((key for key in self.data if key not in self.aside), "no plain tensor, why?"),
+            *(line for key, first in self.torn.items() for line in self._tied_anew(key, first)),
+            *(line for key, name in refused.items() for line in _replaced(key, name)),
+            *suggested(self.source, self.target, [key for key in self.left if key not in self.unused], new),
+        ]
+
+    def _tied_anew(self, key: str, first: str) -> list[str]:
+        why = f"one tensor with {as_pattern(first)}, why?"
+        return [*dropped([key], why), tied(first, self.both[key], self.mark.get(first, ""))]
+
+    def notes(self) -> list[str]:
+        """What was recognised."""
+        notes = []
+        if self.strip:
+            notes.append(f"the source's names begin with {self.strip!r}, which is left out")
+        if self.add:
+            notes.append(f"the target's names begin with {self.add!r}, which is put before the source's")
+        notes += [f"{name!r} is the same tensor in the target as what {key!r} makes" for name, key in self.same.items()]
+        return notes + [f"{key!r} is no plain tensor, and is left out" for key in self.aside]
+
+
+def _replaced(key: str, name: str) -> list[str]:
+    why = "another shape, why?"
+    return [*dropped([key], why), *initialised([name], why)]
 
 
 def _patterns(word: str, excused: Excused) -> tuple[str, ...]:
@@ -138,78 +175,9 @@ def _first_made(ties: Iterable[Sequence[str]], made: Mapping[str, str]) -> Itera
 
 def _joined(strip: str, add: str, apart: Iterable[str], joined: Iterable[str]) -> list[str]:
     """The line that joins equal names, where there are any."""
-    excepts = [f"except {row}" for row in _templates(key for key in apart if key.startswith(strip))]
+    excepts = [f"except {row}" for row in templates(key for key in apart if key.startswith(strip))]
     return [" ".join([f"{strip}** -> {add}**", *excepts])] if any(True for _ in joined) else []
-
-
-def _replaced(key: str, name: str) -> tuple[str, str]:
-    return f'{key} -> drop "another shape, why?"', f'init -> {name} "another shape, why?"'
-
-
-def _prefixes(source: Mapping[str, Lazy], target: Schema) -> tuple[str, str]:
-    """Return (prefix to leave out, prefix to add) under which most names meet; none where that is as good."""
-    names = set(target)
-    best, most = ("", ""), sum(key in names for key in source)
-    for prefix in PREFIXES:
-        inside = [key.removeprefix(prefix) for key in source if key.startswith(prefix)]
-        for choice, met in (
-            ((prefix, ""), sum(k in names for k in inside)),
-            (("", prefix), sum(prefix + k in names for k in source)),
-        ):
-            if met > most:
-                best, most = choice, met
-    return best
 
 
 def _is_excused(name: str, excused: Iterable[str]) -> bool:
     return any(pattern(text).match(name) is not None for text in excused)
-
-
-def _templates(names: Iterable[str]) -> list[str]:
-    return [row.template for row in compress((name, None) for name in names)]
-
-
-def _together(ties: Iterable[Sequence[str]], names: Sequence[str]) -> list[tuple[str, ...]]:
-    """The names in groups: those that are one tensor in the target together, every other alone."""
-    wanted = set(names)
-    found = [tuple(name for name in group if name in wanted) for group in ties]
-    home = {name: group for group in found for name in group}
-    return list(dict.fromkeys(home.get(name, (name,)) for name in names))
-
-
-def _suggest(source: Mapping[str, Lazy], target: Schema, left: list[str], new: list[tuple[str, ...]]) -> Iterable[str]:
-    """Rule lines to paste: renames where shape and name are close, else drop and init, each to be judged.
-
-    `new` are groups of target names that are one tensor: what makes one of them is tied to the others.
-    """
-    shapes = [target[group[0]][0] for group in new]
-    by_shape: dict[object, list[str]] = {}
-    for key in left:
-        by_shape.setdefault(tuple(source[key].shape), []).append(key)
-    only, similar = dict[str, str](), dict[str, str]()
-    made: dict[tuple[str, ...], str] = {}
-    for group, shape in zip(new, shapes, strict=True):
-        same, dtype = by_shape.get(shape, []), target[group[0]][1]
-        alike = [key for key in same if key not in similar and not cuts_off(dtype, source[key].dtype)]
-        scored = sorted(((_likeness(key, name), key, name) for key in alike[:200] for name in group), reverse=True)
-        if scored and len(same) == shapes.count(shape) == 1:
-            only[scored[0][1]] = scored[0][2]
-        elif scored and scored[0][0] >= 0.6:
-            similar[scored[0][1]] = scored[0][2]
-        else:
-            continue
-        made[group] = scored[0][1]
-    yield from (f"{key} -> {name}    # the only ones of this shape" for key, name in only.items())
-    for row in compress((f"{key} -> {name}", None) for key, name in similar.items()):
-        yield f"{row.template}    # same shape, similar name"
-    renamed = only | similar
-    for group, key in made.items():
-        yield from (f"{key} => {name} : tie" for name in group if name != renamed[key])
-    for unused in _templates(key for key in left if key not in renamed):
-        yield f'{unused} -> drop "why?"'
-    for untouched in _templates(name for group in new if group not in made for name in group):
-        yield f'init -> {untouched} "why?"'
-
-
-def _likeness(key: str, name: str) -> float:
-    return SequenceMatcher(None, key, name).ratio()

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from .document import turned_round
 from .ops import OPS, Call
 from .resolve import PlanProblems, Problem, Resolution, Trace
-from .rules import Rule
+from .rules import Rule, without_comment
 
 
 def inverted(text: str, rules: Iterable[Rule], resolution: Resolution) -> str:
@@ -17,19 +18,23 @@ def inverted(text: str, rules: Iterable[Rule], resolution: Resolution) -> str:
     """
     resolution.raise_problems()
     blocked: list[Problem] = []
-    lines = text.split("\n")
-    for rule in rules:
+    waiting = iter(rules)
+
+    def turned(line: str) -> str:
+        bare = without_comment(line)
+        if not bare.strip():
+            return line
+        rule = next(waiting)
         try:
-            turned = _turned(rule, resolution.traces.get(rule.line, []))
+            return _turned(rule, resolution.traces.get(rule.line, [])) + line[len(bare) :]
         except _NoInverseError as error:
             blocked.append(Problem("no-inverse", rule.line, f"{rule}: {error}"))
-            continue
-        was = lines[rule.line - 1]
-        comment = was[len(rule.text) :] if was.startswith(rule.text) else ""
-        lines[rule.line - 1] = turned + comment
+            return line
+
+    back = turned_round(text, turned)
     if blocked:
         raise PlanProblems(blocked)
-    return "\n".join(_swapped_sides(line) for line in lines)
+    return back
 
 
 class _NoInverseError(Exception):
@@ -37,7 +42,7 @@ class _NoInverseError(Exception):
 
 
 def _turned(rule: Rule, traces: list[Trace]) -> str:
-    left, right = _spelled(rule, source=True), _spelled(rule, source=False)
+    left, right = rule.sides
     if rule.kind == "drop":
         return f'init -> {left} "{rule.reason}"'
     if rule.kind == "init":
@@ -53,16 +58,6 @@ def _turned(rule: Rule, traces: list[Trace]) -> str:
     # what undoes a pad takes its zeros away, and what undoes a cast narrows values that came from there
     lossy = "  !lossy" if any(call.name in ("slice", "cast") for call in calls) else ""
     return f"{right} -> {left}{ops}{lossy}{' optional' if rule.optional else ''}"
-
-
-def _spelled(rule: Rule, *, source: bool) -> str:
-    """One side as it stands in the line, without the prefix of its block."""
-    arrow = " => " if rule.kind == "tie" else " -> "
-    left, _, right = rule.text.partition(arrow)
-    side = left if source else right.partition(" : ")[0]
-    for word in (" optional", " except ", " !", ' "'):
-        side = side.partition(word)[0]
-    return side.strip()
 
 
 def _undoing(traces: list[Trace]) -> list[Call]:
@@ -82,12 +77,3 @@ def _undoing(traces: list[Trace]) -> list[Call]:
             f"its tensors differ in what undoes it: {' / '.join(' | '.join(c) for c in sorted(found))}"
         )
     return calls
-
-
-def _swapped_sides(line: str) -> str:
-    """Turn the header's and the blocks' `source = ` and `target = ` round."""
-    bare = line.lstrip()
-    for here, there in (("source", "target"), ("target", "source")):
-        if bare.startswith((f"{here} =", f"{here}=")):
-            return line.replace(here, there, 1)
-    return line

@@ -48,6 +48,10 @@ def _loses_some(call: Call, before: Bundle) -> bool:
     return True
 
 
+def _says_all(call: Call, before: Bundle) -> str:
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class Op:
     """A kind of operation.
@@ -55,7 +59,8 @@ class Op:
     `apply` gives the new bundle. `invert` gives the calls that undo it, from the bundles before and after,
     or None where nothing does. `moments` is how an optimizer's first and second moments follow: "same"
     operation, "scale" by its factor, or "none" where they cannot. `loses` says whether values are lost
-    on these tensors; such a rule has to be marked !lossy.
+    on these tensors; such a rule has to be marked !lossy. `follows` tells the sizes that the call leaves to
+    the shapes of these tensors.
     """
 
     apply: Callable[..., Bundle]
@@ -63,11 +68,12 @@ class Op:
     exact: Exactness = "exact"
     moments: Literal["same", "scale", "none"] = "same"
     loses: Callable[[Call, Bundle], bool] = _keeps_all
+    follows: Callable[[Call, Bundle], str] = _says_all
 
 
 def _spell(value: Any) -> str:
     if isinstance(value, str):
-        return f'"{value}"' if " " in value else value
+        return value if value.isidentifier() else f'"{value}"'
     if isinstance(value, list | tuple):
         return f"[{', '.join(map(_spell, value))}]"
     return repr(value)
@@ -405,6 +411,16 @@ def _unrearrange(call: Call, before: Bundle, after: Bundle) -> list[Call] | None
     return [Call("rearrange", (f"{right.strip()} -> {left.strip()}",), dict(sizes.pop()))]
 
 
+def _axes_worked_out(call: Call, before: Bundle) -> str:
+    from .rearrange import worked_out
+
+    sizes: dict[str, list[str]] = {}
+    for item in before.items.values():
+        for name, size in worked_out(item, call.args[0], call.named).items():
+            sizes.setdefault(name, []).append(str(size))
+    return ", ".join(f"{name} = {' or '.join(dict.fromkeys(found))}" for name, found in sizes.items())
+
+
 def _first(call: Call) -> int:
     if not call.args or type(call.args[0]) is not int:
         raise PlanError(f"{call}", expected="a dimension first")
@@ -433,7 +449,7 @@ OPS: dict[str, Op] = {
     "t": Op(_t, _itself),
     "permute": Op(_permute, _unpermute),
     "reshape": Op(_reshape, _unreshape),
-    "rearrange": Op(_rearrange, _unrearrange),
+    "rearrange": Op(_rearrange, _unrearrange, follows=_axes_worked_out),
     "cat": Op(_cat, _uncat),
     "split": Op(_split, _unsplit),
     "stack": Op(_stack, _unstack_inverse),

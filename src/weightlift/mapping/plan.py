@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from ..errors import PlanError
 from ..tensors.torch_modules import ModuleTarget
 from ..typed import TYPE_CHECKING, Any
 from ..values import dataclass
+from .document import first_lines, quoted
 from .report import Report, report_of
 from .resolve import Problem, Resolution, resolve
 from .rules import Rule, parse_rule
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
     from .optimizer_report import OptimizerReport
 
 VERSION = 1
-BASIC, LITERAL = '"' * 3, "'" * 3
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-_RULES = re.compile(r'^[ \t]*rules[ \t]*=[ \t]*("""|\'\'\')', re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +57,7 @@ class Plan:
         if unknown:
             raise PlanError(f"{', '.join(sorted(unknown))} in the plan", expected="source, target, dims and [[block]]")
         dims = _dims(document.get("dims", {}))
-        lines = [_first_line(text, found.end()) for found in _RULES.finditer(text)]
+        lines = first_lines(text)
         rules: list[Rule] = []
         blocks = document.get("block", [])
         if not isinstance(blocks, list):
@@ -87,7 +84,7 @@ class Plan:
         middle = "\n".join(["", "[dims]", *(f"{name} = {size}" for name, size in sizes.items()), ""]) if sizes else ""
         lines = rules.strip("\n")
         head = f"plan = {VERSION}\n{middle}\n[[block]]\nrules = "
-        text = f"{head}{_quoted(lines)}\n"
+        text = f"{head}{quoted(lines)}\n"
         return cls(text, tuple(_block({"rules": lines}, sizes, head.count("\n") + 2)), sizes, {})
 
     @classmethod
@@ -133,10 +130,14 @@ class Plan:
 
         Raises:
             PlanProblems: the exact list of what has no inverse.
+            PlanError: a dimension is named like a side of the plan.
         """
         from .invert import inverted
 
-        return Plan.parse(inverted(self.text, self.rules, self.check(source, target)))
+        back = Plan.parse(inverted(self.text, self.rules, self.check(source, target)))
+        if back.dims != self.dims:
+            raise PlanError("dims named source or target", expected="other names, to swap the sides of the plan")
+        return back
 
     def compose(self, other: Plan, source: Mapping[str, Any]) -> Plan:
         """Return the plan that does this one and then the other in one pass, on these tensors.
@@ -144,13 +145,15 @@ class Plan:
         Raises:
             PlanProblems: the exact list of what one pass of rules cannot say.
         """
-        from .compose import composed
+        from .compose import check_composed, composed
 
         first = self.check(source)
         first.raise_problems()
         second = other.check({key: made.value for key, made in first.made.items()})
         second.raise_problems()
-        return Plan.of(composed((self.rules, first), (other.rules, second)))
+        both = Plan.of(composed((self.rules, first), (other.rules, second)))
+        check_composed(both.check(source), first, second)
+        return both
 
     def apply(self, target: Any, source: Mapping[str, Any], *, assign: bool = False) -> Report:
         """Carry the plan out into a live module or a path; all of it or nothing.
@@ -194,22 +197,6 @@ class Plan:
 
     def __str__(self) -> str:
         return self.text
-
-
-def _quoted(rules: str) -> str:
-    """Rule lines as a TOML string that gives them back as they are: plain or literal where that can be."""
-    odd = _CONTROL.search(rules) is not None
-    for quotes, special in ((BASIC, (BASIC, "\\")), (LITERAL, (LITERAL,))):
-        if not odd and not any(text in rules for text in special):
-            return f"{quotes}\n{rules}\n{quotes}"
-    plain = rules.replace("\\", "\\\\").replace('"', '\\"')
-    escaped = _CONTROL.sub(lambda found: f"\\u{ord(found.group()):04x}", plain)
-    return f"{BASIC}\n{escaped}\n{BASIC}"
-
-
-def _first_line(text: str, at: int) -> int:
-    """Number of the line that a multi-line string begins with; TOML leaves out a newline right after the quotes."""
-    return text.count("\n", 0, at) + (2 if text[at : at + 1] == "\n" else 1)
 
 
 def _dims(found: Any) -> dict[str, int]:

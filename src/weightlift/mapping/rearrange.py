@@ -55,6 +55,13 @@ def solved(item: Lazy, pattern: str, given: Mapping[str, Any]) -> dict[str, int]
     return sizes
 
 
+def worked_out(item: Lazy, pattern: str, given: Mapping[str, Any]) -> dict[str, int]:
+    """Return the sizes that nobody said: those of axes in a group that follow from the others and the shape."""
+    left, _ = _sides(pattern, len(item.shape))
+    sizes = solved(item, pattern, given)
+    return {name: sizes[name] for group in left if len(group) > 1 for name in group if name not in given}
+
+
 def _sides(pattern: str, rank: int) -> tuple[Side, Side]:
     left, arrow, right = pattern.partition("->")
     if not arrow:

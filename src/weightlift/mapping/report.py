@@ -78,12 +78,14 @@ class Report:
     def rows(self) -> list[tuple[str, str, str, str]]:
         """Return (status, target, sources, about) with equal rows merged into blocks, complete ones only."""
         from ..blocks import compress
+        from ..patterns import as_pattern
 
         named = []
         for line in self.lines:
             about = " x ".join(map(str, line.shape)) + (f" {line.dtype}" if line.dtype else "")
-            sources = _relative(line.key, ", ".join(line.sources))
-            named.append((line.key, (line.side, line.status, about, line.note, sources)))
+            key = as_pattern(line.key)
+            sources = _relative(key, ", ".join(map(as_pattern, line.sources)))
+            named.append((key, (line.side, line.status, about, line.note, sources)))
         out: list[tuple[str, str, str, str]] = []
         for row in compress(named):
             _, status, about, note, sources = row.value
@@ -148,7 +150,7 @@ def _header(target: Schema | None, key: str) -> tuple[tuple[int, ...], str]:
 
 def _made(made: Made, target: Schema | None) -> Line:
     shape, dtype = _header(target, made.key) if target is not None else (made.value.shape, made.value.dtype.name)
-    ops = " | ".join(map(str, made.rule.ops))
+    ops = made.steps
     cut = any(term.spans for term in made.rule.sources)
     status: Status = "tied" if made.tied else "partial" if made.spans else "transformed" if ops or cut else "exact"
     note = ops

@@ -61,7 +61,7 @@ class Made:
 
     `spans` is the part of the target that is made (all of it where empty), `others` are the makers of
     its other parts. `cast_from` is the dtype before it was brought to the target's, "" where they are
-    the same.
+    the same. `steps` are the operations with the sizes that followed from the shapes.
     """
 
     key: str
@@ -73,6 +73,7 @@ class Made:
     cast_from: str = ""
     narrows: bool = False
     others: tuple[Made, ...] = ()
+    steps: str = ""
 
     @property
     def pieces(self) -> tuple[Made, ...]:
@@ -267,9 +268,10 @@ class _Run:
             left = ", ".join(name for name, _ in bundle.axes)
             raise PlanError(f"several sources ({left}) and one target", expected="cat or stack to say how")
         sources = tuple(key for _, key, _ in sorted(members))
+        steps = " | ".join(_told(call, before) for call, before, _ in trace)
         for place, value in bundle.items.items():
             values: Binding = {**shared, **{name: i for (name, _), i in zip(axes.produced, place, strict=True)}}
-            self._make(rule, values, value, sources)
+            self._make(rule, values, value, sources, steps)
 
     def _bundle(self, rule: Rule, axes: Axes, members: list[tuple[Place, str, int]]) -> Bundle:
         sizes = []
@@ -291,7 +293,7 @@ class _Run:
             )
         return Bundle(tuple(sizes), grid)
 
-    def _make(self, rule: Rule, values: Binding, value: Lazy, sources: tuple[str, ...]) -> None:
+    def _make(self, rule: Rule, values: Binding, value: Lazy, sources: tuple[str, ...], steps: str) -> None:
         term = rule.targets[int(values.get(TARGET, 0))]
         key = term.pattern.spell(values)
         known = self.out.made.get(key)
@@ -301,7 +303,7 @@ class _Run:
                 "made-twice", rule, f"{key!r} is made of {', '.join(map(repr, sources[:2]))} and already of {who}", key
             )
             return
-        made = Made(key, value, sources, rule, tied=rule.kind == "tie", spans=term.spans)
+        made = Made(key, value, sources, rule, tied=rule.kind == "tie", spans=term.spans, steps=steps)
         made = self._fitted(made, self.target) if self.target is not None else made
         self.out.made[key] = made if known is None else replace(known, others=(*known.others, made))
 
@@ -406,6 +408,11 @@ class _Run:
                 f"{told} ({', '.join(first.sources[:2])}; {', '.join(other.sources[:2])})",
                 *group,
             )
+
+
+def _told(call: Call, before: Bundle) -> str:
+    sizes = OPS[call.name].follows(call, before)
+    return f"{call} ({sizes})" if sizes else str(call)
 
 
 def _some(numbers: list[int]) -> str:

@@ -25,6 +25,8 @@ Kind = Literal["map", "tie", "drop", "init"]
 FLAGS = ("lossy", "partial", "overflow", "unsure")
 _ARROW = re.compile(r"\s(->|=>)\s")
 _TAIL = re.compile(r"""\s+(?:!(?P<flag>\w+)|(?P<optional>optional)|except\s+(?P<except>\S+)|"(?P<reason>[^"]*)")\s*$""")
+_QUOTED = re.compile(r'`[^`]*`|"[^"]*"')
+_SPACES = re.compile(r"\{[^{}]*\}|(?P<space>\s)")
 _SLICE = re.compile(r"^(?P<name>.*?)\[(?P<spans>[\d:,\s-]*)\]$")
 
 Span = tuple[int | None, int | None]
@@ -52,11 +54,15 @@ class Rule:
     ops: tuple[Call, ...]
     line: int
     text: str
+    sides: tuple[str, str] = ("", "")
+    """What stands left and right of the arrow, without operations and without the prefix of the block."""
     reason: str = ""
     flags: frozenset[str] = frozenset()
     excepts: tuple[Pattern, ...] = ()
     optional: bool = False
     rest: str = ""
+    comment: str = ""
+    """What follows the `#` at the end of the line: often why the rule is right."""
 
     def __str__(self) -> str:
         return self.text.strip()
@@ -68,11 +74,12 @@ def parse_rule(text: str, line: int, dims: Mapping[str, int], prefixes: tuple[st
     Raises:
         PatternError: the line means nothing; the message shows it with a caret.
     """
-    bare = _without_comment(text)
+    bare = without_comment(text)
     if not bare.strip():
         return None
     try:
-        return _Parser(bare, line, dims, prefixes).rule()
+        comment = text[len(bare) :].strip().removeprefix("#").strip()
+        return replace(_Parser(bare, line, dims, prefixes).rule(), comment=comment)
     except PatternError as error:
         column = max(1, error.column)
         caret = f"\n    {bare}\n    {' ' * (column - 1)}^"
@@ -91,46 +98,58 @@ class ShownError(PatternError):
         return super().__str__() + self.shown
 
 
-def _without_comment(text: str) -> str:
-    quoted = False
-    for i, letter in enumerate(text):
-        if letter == '"':
-            quoted = not quoted
-        elif letter == "#" and not quoted:
-            return text[:i].rstrip()
-    return text.rstrip()
+def masked(text: str) -> str:
+    """Return a line in which what is quoted, as a name or as a text, is blotted out: no mark there means anything."""
+    return _QUOTED.sub(lambda found: f"{found[0][0]}{'_' * (len(found[0]) - 2)}{found[0][-1]}", text)
+
+
+def without_comment(text: str) -> str:
+    """Return a line up to its comment."""
+    bare, _, _ = masked(text).partition("#")
+    return text[: len(bare)].rstrip()
 
 
 class _Parser:
+    """One line. What is looked for is looked for where nothing is quoted, and taken from the text itself."""
+
     def __init__(self, text: str, line: int, dims: Mapping[str, int], prefixes: tuple[str, str]) -> None:
         self.text = text
+        self.masked = masked(text)
         self.line = line
         self.dims = dims
         self.prefixes = prefixes
 
     def rule(self) -> Rule:
-        body, flags, reason, optional, excepts = self._tail()
-        found = _ARROW.search(body)
+        end, flags, reason, optional, excepts = self._tail()
+        found = _ARROW.search(self.masked, 0, end)
         if found is None:
             raise PatternError("a line without an arrow", expected="source -> target", column=1)
-        left, right = body[: found.start()], body[found.end() :]
-        at = found.end()
-        targets, colon, ops_text = right.partition(" : ")
-        calls, tie, rest = self._ops(ops_text, at + len(targets) + 3) if colon else ((), False, "")
+        colon = self.masked.find(" : ", found.end(), end)
+        calls, tie, rest = self._ops(colon + 3, end) if colon >= 0 else ((), False, "")
         if "overflow" in flags:
             calls = tuple(replace(call, overflow=True) for call in calls)
         is_tie = found.group(1) == "=>"
         if is_tie != tie:
             raise PatternError("a tie", expected="`a => b : tie`, the arrow and the word", column=found.start() + 2)
-        if targets.strip() == "drop" or left.strip() == "init":
-            return self._drop_or_init(left, targets, at, flags, reason, optional, excepts)
+        left, right = (0, found.start()), (found.end(), colon if colon >= 0 else end)
+        sides = self.text[slice(*left)].strip(), self.text[slice(*right)].strip()
+        kind: Kind = "drop" if sides[1] == "drop" else "init" if sides[0] == "init" else "tie" if tie else "map"
+        sources = self._terms(*left, self.prefixes[0]) if kind != "init" else ()
+        targets = self._terms(*right, self.prefixes[1]) if kind != "drop" else ()
+        if kind in ("drop", "init"):
+            self._check_bare(kind, colon, end, reason, (*sources, *targets), excepts)
+        elif reason:
+            raise PatternError(f'"{reason}" beside no drop or init', expected="a comment: # why", column=end + 1)
+        if rest and not all(term.spans for term in targets):
+            raise PatternError("rest=init of a whole target", expected="a part: name[start:stop]", column=colon + 4)
         return Rule(
-            "tie" if tie else "map",
-            self._terms(left, 0, self.prefixes[0]),
-            self._terms(targets, at, self.prefixes[1]),
+            kind,
+            sources,
+            targets,
             calls,
             self.line,
             self.text,
+            sides,
             reason,
             flags,
             excepts,
@@ -138,56 +157,55 @@ class _Parser:
             rest,
         )
 
-    def _drop_or_init(
-        self,
-        left: str,
-        right: str,
-        at: int,
-        flags: frozenset[str],
-        reason: str,
-        optional: bool,  # noqa: FBT001 - a field of the line
-        excepts: tuple[Pattern, ...],
-    ) -> Rule:
-        drops = right.strip() == "drop"
+    def _check_bare(
+        self, kind: Kind, colon: int, end: int, reason: str, terms: tuple[Term, ...], excepts: tuple[Pattern, ...]
+    ) -> None:
+        """Refuse what means nothing beside drop or init: they are of whole tensors, and have a reason."""
         if not reason:
-            word = "drop" if drops else "init"
-            raise PatternError(f"{word} without a reason", expected=f'{word} ... "why"', column=len(self.text) + 1)
-        sources = self._terms(left, 0, self.prefixes[0]) if drops else ()
-        targets = () if drops else self._terms(right, at, self.prefixes[1])
-        kind: Kind = "drop" if drops else "init"
-        return Rule(kind, sources, targets, (), self.line, self.text, reason, flags, excepts, optional)
+            raise PatternError(f"{kind} without a reason", expected=f'{kind} ... "why"', column=len(self.text) + 1)
+        if colon >= 0:
+            raise PatternError(f"operations beside {kind}", expected=f'{kind} ... "why"', column=colon + 2)
+        if any(term.spans for term in terms):
+            raise PatternError(f"a part of a tensor beside {kind}", expected="names alone", column=1)
+        if kind == "init" and excepts:
+            raise PatternError("except beside init", expected="the names of the target alone", column=end + 2)
 
-    def _tail(self) -> tuple[str, frozenset[str], str, bool, tuple[Pattern, ...]]:
-        """Take flags, `optional`, `except ...` and the reason off the end."""
-        body, flags, reason, optional = self.text, set(), "", False
+    def _tail(self) -> tuple[int, frozenset[str], str, bool, tuple[Pattern, ...]]:
+        """Return where flags, `optional`, `except ...` and the reason at the end begin, and what they say."""
+        end, flags, reason, optional = len(self.text), set(), "", False
         excepts: list[Pattern] = []
-        while found := _TAIL.search(body):
-            if flag := found.group("flag"):
+        while found := _TAIL.search(self.masked, 0, end):
+            said = {name: self.text[slice(*found.span(name))] for name in found.groupdict() if found[name] is not None}
+            if flag := said.get("flag"):
                 if flag not in FLAGS:
                     raise PatternError(
                         f"!{flag}", expected=f"one of {', '.join('!' + f for f in FLAGS)}", column=found.start("flag")
                     )
                 flags.add(flag)
-            elif found.group("except"):
-                excepts.append(self._pattern(found.group("except"), found.start("except"), self.prefixes[0]))
-            elif found.group("optional"):
+            elif "except" in said:
+                excepts.append(self._pattern(said["except"], found.start("except"), self.prefixes[0]))
+            elif "optional" in said:
                 optional = True
-            elif found.group("reason") is not None:
-                reason = found.group("reason")
-            body = body[: found.start()]
-        return body, frozenset(flags), reason, optional, tuple(excepts)
+            else:
+                reason = said["reason"]
+            end = found.start()
+        return end, frozenset(flags), reason, optional, tuple(excepts)
 
-    def _terms(self, text: str, at: int, prefix: str) -> tuple[Term, ...]:
+    def _terms(self, start: int, stop: int, prefix: str) -> tuple[Term, ...]:
         terms = []
-        for piece, start in _outside_braces(text, at):
+        for at, end in _outside_braces(self.masked, start, stop):
             spans: tuple[Span, ...] = ()
-            name = piece
-            if found := _SLICE.match(piece):
-                name, spans = found.group("name"), self._spans(found.group("spans"), start + found.start("spans"))
-            terms.append(Term(self._pattern(name, start, prefix), spans))
+            name_end = end
+            if found := _SLICE.match(self.masked[at:end]):
+                name_end, spans = at + found.end("name"), self._spans(found["spans"], at + found.start("spans"))
+            terms.append(Term(self._pattern(self.text[at:name_end], at, prefix), spans))
         return tuple(terms)
 
     def _pattern(self, text: str, at: int, prefix: str) -> Pattern:
+        for found in _SPACES.finditer(self.masked, at, at + len(text)):
+            if found["space"]:
+                told = "` : ` before operations, and backticks around a name with spaces"
+                raise PatternError(f"a space in {text!r}", expected=told, column=found.start() + 1)
         try:
             pattern(text)
             return pattern(prefix + text)
@@ -206,19 +224,21 @@ class _Parser:
             spans.append((int(low) if low else None, int(high) if high else None))
         return tuple(spans)
 
-    def _ops(self, text: str, at: int) -> tuple[tuple[Call, ...], bool, str]:
+    def _ops(self, start: int, stop: int) -> tuple[tuple[Call, ...], bool, str]:
         """Return (calls, whether the rule is a tie, what becomes of the rest of a partial target)."""
         calls: list[Call] = []
         tie, rest = False, ""
-        for piece, start in _outside_quotes(text, at, "|"):
+        bars = [i for i in range(start, stop) if self.masked[i] == "|"]
+        for at, end in _pieces(self.masked, start, stop, bars, "an operation"):
+            piece = self.text[at:end]
             if piece == "tie":
                 tie = True
             elif piece.startswith("rest="):
                 rest = piece.removeprefix("rest=")
                 if rest != "init":
-                    raise PatternError(f"rest={rest}", expected="rest=init", column=start + 1)
+                    raise PatternError(f"rest={rest}", expected="rest=init", column=at + 1)
             else:
-                calls.append(self._call(piece, start))
+                calls.append(self._call(piece, at))
         return tuple(calls), tie, rest
 
     def _call(self, text: str, at: int) -> Call:
@@ -269,39 +289,38 @@ _ARITHMETIC: dict[type[ast.operator], Any] = {
 }
 
 
-def _outside_braces(text: str, at: int) -> list[tuple[str, int]]:
-    """Split at commas that are in no braces or brackets; return (piece, column from 0)."""
-    pieces, depth, start = [], 0, 0
+Piece = tuple[int, int]
+"""Where a part of a line begins and ends."""
+
+
+def _outside_braces(text: str, start: int, stop: int) -> list[Piece]:
+    """Return the patterns between commas that are in no braces or brackets."""
     opened: list[int] = []
-    for i, letter in enumerate(text + ","):
-        depth += (letter in "{[") - (letter in "}]")
+    commas = []
+    for i in range(start, stop):
+        letter = text[i]
         if letter in "{[":
             opened.append(i)
         elif letter in "}]":
             if not opened:
-                raise PatternError("a brace without its partner", expected="{...} or [...]", column=at + i + 1)
+                raise PatternError("a brace without its partner", expected="{...} or [...]", column=i + 1)
             opened.pop()
-        if letter == "," and depth == 0:
-            piece = text[start:i]
-            if not piece.strip():
-                raise PatternError("an empty place", expected="a pattern", column=at + start + 1)
-            pieces.append((piece.strip(), at + start + len(piece) - len(piece.lstrip())))
-            start = i + 1
+        elif letter == "," and not opened:
+            commas.append(i)
     if opened:
-        raise PatternError("a brace without its partner", expected="{...} or [...]", column=at + opened[-1] + 1)
-    return pieces
+        raise PatternError("a brace without its partner", expected="{...} or [...]", column=opened[-1] + 1)
+    return _pieces(text, start, stop, commas, "a pattern")
 
 
-def _outside_quotes(text: str, at: int, mark: str) -> list[tuple[str, int]]:
-    pieces, quoted, start = [], False, 0
-    for i, letter in enumerate(text + mark):
-        quoted ^= letter == '"'
-        if letter == mark and not quoted:
-            piece = text[start:i]
-            if not piece.strip():
-                raise PatternError("an empty place", expected="an operation", column=at + start + 1)
-            pieces.append((piece.strip(), at + start + len(piece) - len(piece.lstrip())))
-            start = i + 1
+def _pieces(text: str, start: int, stop: int, marks: list[int], expected: str) -> list[Piece]:
+    """Return what stands between marks, without the spaces around it."""
+    pieces = []
+    for low, high in zip((start, *(mark + 1 for mark in marks)), (*marks, stop), strict=True):
+        piece = text[low:high]
+        if not piece.strip():
+            raise PatternError("an empty place", expected=expected, column=low + 1)
+        at = low + len(piece) - len(piece.lstrip())
+        pieces.append((at, at + len(piece.strip())))
     return pieces
 
 

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
+from collections.abc import Iterable
+from contextlib import redirect_stdout
 
 from ...actions.plan import Checked, check_plan, inverted_plan
 from ...errors import PlanError, printable
 from ...mapping.report import Line
+from ...mapping.rules import Rule
 from ...typed import TYPE_CHECKING
 from ..text import human_bytes
 
@@ -23,6 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("target", metavar="TARGET", help="a checkpoint, or package.module:factory (runs that code)")
     parser.add_argument("--rules", metavar="FILE", help="the plan; without it, equal names are joined")
     parser.add_argument("--name", help="which state dict of SOURCE, where it holds several")
+    parser.add_argument("--target-name", metavar="NAME", help="the same for TARGET")
     parser.add_argument("-o", "--out", metavar="FILE", help="write the plan to a file")
     parser.add_argument("--invert", action="store_true", help="print the plan that goes back (needs --rules)")
     parser.add_argument("--explain", metavar="KEY", help="say what becomes of one source or target name")
@@ -30,23 +35,25 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the plan and its report; 1 where it is not complete."""
+    sides = {"name": arguments.name, "target_name": arguments.target_name}
     if arguments.invert:
         if not arguments.rules:
             raise PlanError("--invert without a plan", expected="--rules FILE")
-        plan = inverted_plan(arguments.source, arguments.target, arguments.rules, name=arguments.name)
+        with redirect_stdout(sys.stderr):  # what a factory prints is no part of the output
+            plan = inverted_plan(arguments.source, arguments.target, arguments.rules, **sides)
         if arguments.out:
             plan.save(arguments.out)
         print(json.dumps({"schema": 1, "kind": "plan", "plan": plan.text}) if arguments.json else plan.text, end="")
         return 0
-    checked = check_plan(arguments.source, arguments.target, arguments.rules, name=arguments.name)
+    with redirect_stdout(sys.stderr):
+        checked = check_plan(arguments.source, arguments.target, arguments.rules, **sides)
     if arguments.out:
         checked.plan.save(arguments.out)
-    if arguments.json:
-        print(_as_json(checked))
-    elif arguments.explain:
-        print(_explained(checked, arguments.explain))
+    if arguments.explain is not None:
+        found = checked.explain(arguments.explain)
+        print(_explained_json(arguments.explain, found) if arguments.json else _explained(found))
     else:
-        print(_page(checked))
+        print(_as_json(checked) if arguments.json else _page(checked))
     return 0 if checked.is_complete else 1
 
 
@@ -63,17 +70,27 @@ def _page(checked: Checked) -> str:
     return "\n".join(printable(line) for text in lines for line in text.split("\n"))
 
 
-def _explained(checked: Checked, key: str) -> str:
-    found = [line for line in checked.report.lines if line.key == key or key in line.sources]
-    if not found:
-        return printable(f"{key!r} is on neither side")
-    return "\n".join(printable(_told(line, checked)) for line in found)
+Explained = list[tuple[Line, Rule | None]]
 
 
-def _told(line: Line, checked: Checked) -> str:
-    rule = next((rule for rule in checked.plan.rules if rule.line == line.rule_line), None)
-    shape = f"{line.dtype} {list(line.shape)}"
+def _explained_json(key: str, found: Explained) -> str:
+    from dataclasses import asdict
+
+    lines = [
+        {**asdict(line), "rule": str(rule) if rule else "", "comment": rule.comment if rule else ""}
+        for line, rule in found
+    ]
+    return json.dumps({"schema": 1, "kind": "explanation", "key": key, "lines": lines}, indent=1)
+
+
+def _explained(found: Explained) -> str:
+    return "\n".join(printable(text) for line, rule in found for text in _told(line, rule))
+
+
+def _told(line: Line, rule: Rule | None) -> Iterable[str]:
     made_of = f" made of {', '.join(line.sources)}" if line.sources else ""
-    by = f"\n  line {rule.line}: {rule}" if rule else "\n  no rule speaks of it"
-    note = f"\n  {line.note}" if line.note else ""
-    return f"{line.side} {line.key}: {line.status}, {shape}{made_of}{by}{note}"
+    yield f"{line.side} {line.key}: {line.status}, {line.dtype} {list(line.shape)}{made_of}"
+    comment = f"  # {rule.comment}" if rule and rule.comment else ""
+    yield f"  line {rule.line}: {rule}{comment}" if rule else "  no rule speaks of it"
+    if line.note:
+        yield f"  {line.note}"
