@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .actions.inspect import inspect as inspect
     from .actions.load import load as load
     from .actions.open import open_checkpoint as open
+    from .actions.plan import plan as plan
     from .checkpoint import Checkpoint as Checkpoint
     from .errors import WeightliftError as WeightliftError
     from .findings import Finding as Finding
@@ -28,6 +29,7 @@ _PLACES = {
     "inspect": ("actions.inspect", "inspect"),
     "extract": ("actions.extract", "extract"),
     "load": ("actions.load", "load"),
+    "plan": ("actions.plan", "plan"),
     "Checkpoint": ("checkpoint", "Checkpoint"),
     "StateDict": ("state_dict", "StateDict"),
     "Plan": ("mapping.plan", "Plan"),

@@ -11,11 +11,10 @@ from ..mapping.apply import apply_to_module
 from ..mapping.exact import Excused, exact_plan
 from ..mapping.plan import Plan
 from ..mapping.report import Report, report_of
-from ..state_dict import StateDict
-from ..tensors.torch_modules import ModuleTarget, is_module
+from ..tensors.torch_modules import ModuleTarget
 from ..typed import Any
 from ..values import replace
-from .open import open_checkpoint
+from .weights import state_dict_of
 
 
 class LoadError(PlanError):
@@ -57,7 +56,7 @@ def load(  # noqa: PLR0913 - each is one decision of the caller
         LoadError: anything missing, unexpected or of another shape.
         PlanProblems: the plan has problems.
     """
-    weights = _state_dict(source, name, limits)
+    weights = state_dict_of(source, name, limits)
     target = ModuleTarget(model)
     if plan is not None:
         given = plan if isinstance(plan, Plan) else Plan.load(plan)
@@ -72,13 +71,3 @@ def load(  # noqa: PLR0913 - each is one decision of the caller
         raise LoadError(replace(report, notes=exact.notes, problems=problems), exact.suggestions)
     report = apply_to_module(resolution, target, weights, assign=assign)
     return replace(report, notes=(*exact.notes, *report.notes))
-
-
-def _state_dict(source: str | os.PathLike[str] | Mapping[str, Any], name: str | None, limits: Limits) -> StateDict:
-    if isinstance(source, StateDict):
-        return source
-    if isinstance(source, Mapping):
-        return StateDict.of(source)
-    if is_module(source):
-        return StateDict.from_module(source)
-    return open_checkpoint(source, limits=limits).state_dict(name)

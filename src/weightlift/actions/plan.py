@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 
 from ..errors import PlanError
 from ..limits import DEFAULT_LIMITS, Limits
 from ..mapping.exact import exact_plan
+from ..mapping.infer.infer import inferred_plan
 from ..mapping.plan import Plan
 from ..mapping.report import Line, Report, report_of
 from ..mapping.rules import Rule
+from ..mapping.schema import headers
+from ..state_dict import StateDict
 from ..typed import Any
 from ..values import dataclass, replace
 from .open import open_checkpoint
-from .targets import aim_at
+from .targets import Aim, aim_at
+from .weights import state_dict_of
 
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """A plan, what it does to every tensor, and lines that would settle what is open."""
+    """A plan, and what it does to every tensor."""
 
     plan: Plan
     report: Report
-    suggestions: tuple[str, ...] = ()
 
     @property
     def is_complete(self) -> bool:
@@ -55,23 +59,48 @@ def check_plan(
     target_name: str | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Checked:
-    """Return a plan with what it does; without rules, the plan of equal names. Reads no tensor.
+    """Return a plan with what it does; without rules, the plan that is found. Reads no tensor.
 
     `target` is a checkpoint's path, a live module, or `package.module:factory` (which runs that code).
     `name` and `target_name` choose a state dict where the checkpoint of a side holds several.
     """
     weights = open_checkpoint(source, limits=limits).state_dict(name)
     aim = aim_at(target, name=target_name, limits=limits)
-    suggestions: tuple[str, ...] = ()
     notes: tuple[str, ...] = (f"the target is {aim.told}",)
     if rules is None:
-        exact = exact_plan(weights, aim.schema, aim.ties, extra=aim.extra)
-        plan, suggestions, notes = exact.plan, exact.suggestions, (*notes, *exact.notes)
+        chosen, found = _found(weights, aim)
+        notes = (*notes, *found)
     else:
-        plan = rules if isinstance(rules, Plan) else Plan.load(rules)
-    resolution = plan.check(weights, aim.schema, aim.ties)
-    report = replace(report_of(resolution, weights, aim.schema), notes=notes)
-    return Checked(plan, report, suggestions if resolution.problems else ())
+        chosen = rules if isinstance(rules, Plan) else Plan.load(rules)
+    resolution = chosen.check(weights, aim.schema, aim.ties)
+    return Checked(chosen, replace(report_of(resolution, weights, aim.schema), notes=notes))
+
+
+def plan(
+    source: str | os.PathLike[str] | Mapping[str, Any],
+    target: str | os.PathLike[str] | Mapping[str, Any] | Any,
+    *,
+    name: str | None = None,
+    target_name: str | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Plan:
+    """Return the plan that brings one state dict into another model: where every weight goes. Reads no tensor.
+
+    Both sides are a checkpoint's path, a state dict or a live module; `name` and `target_name` choose a state dict
+    where a checkpoint holds several. Each line says on what evidence it rests; what is not sure is marked
+    `!unsure`, and such a plan is not carried out before it is settled.
+    """
+    return _found(state_dict_of(source, name, limits), aim_at(target, name=target_name, limits=limits))[0]
+
+
+def _found(weights: StateDict, aim: Aim) -> tuple[Plan, tuple[str, ...]]:
+    """Return the plan of equal names where they say everything, else the one that is found; and what to know of it."""
+    exact = exact_plan(weights, aim.schema, aim.ties, extra=aim.extra)
+    if not exact.plan.check(weights, aim.schema, aim.ties).problems:
+        return exact.plan, exact.notes
+    schema = headers(weights)
+    extra = [key for key in weights if key not in schema]
+    return inferred_plan(schema, aim.schema, source_ties=weights.ties, target_ties=aim.ties, extra=extra), ()
 
 
 def inverted_plan(

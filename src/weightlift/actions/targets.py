@@ -5,13 +5,14 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 
 from ..errors import AmbiguousStateDictError, SourceError
 from ..limits import DEFAULT_LIMITS, Limits
 from ..mapping.resolve import Schema
 from ..mapping.schema import headers
+from ..state_dict import StateDict
 from ..tensors.torch_modules import ModuleTarget, is_module
 from ..typed import Any
 from ..values import dataclass
@@ -31,7 +32,7 @@ class Aim:
 
 
 def aim_at(target: str | os.PathLike[str] | Any, *, name: str | None = None, limits: Limits = DEFAULT_LIMITS) -> Aim:
-    """Return what a target asks for: a live module, a checkpoint's path, or `package.module:factory`.
+    """Return what a target asks for: a live module, a state dict, a checkpoint's path, or `package.module:factory`.
 
     A factory is the user's own code: it is imported and called here, in this process.
 
@@ -40,6 +41,8 @@ def aim_at(target: str | os.PathLike[str] | Any, *, name: str | None = None, lim
     """
     if is_module(target):
         return _of_module(target, type(target).__name__)
+    if isinstance(target, Mapping):
+        return _of_weights(StateDict.of(target), "a state dict")
     text = os.fspath(target)
     if _FACTORY.fullmatch(text) and not os.path.exists(text):
         return _of_module(made_by(text), f"{text} (your code was run to make it)")
@@ -48,8 +51,7 @@ def aim_at(target: str | os.PathLike[str] | Any, *, name: str | None = None, lim
     except AmbiguousStateDictError as error:
         error.remedy = error.remedy.replace("--name", "--target-name")  # that one is of the source
         raise
-    schema = headers(weights)
-    return Aim(schema, weights.ties, [key for key in weights if key not in schema], text)
+    return _of_weights(weights, text)
 
 
 def made_by(factory: str) -> Any:
@@ -71,6 +73,11 @@ def made_by(factory: str) -> Any:
     if not is_module(made):
         raise SourceError(f"makes a {type(made).__name__}", expected="a torch module", where=factory)
     return made
+
+
+def _of_weights(weights: StateDict, told: str) -> Aim:
+    schema = headers(weights)
+    return Aim(schema, weights.ties, [key for key in weights if key not in schema], told)
 
 
 def _of_module(module: Any, told: str) -> Aim:

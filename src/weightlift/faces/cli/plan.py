@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     import argparse
 
 PLAIN = ("source", "target")
-SUMMARY = "Hold a plan against a source and a target, from headers alone, and say what it does to every tensor."
+SUMMARY = "Find where every weight goes, or hold a plan against both sides; from headers alone."
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of this verb."""
     parser.add_argument("source", metavar="SOURCE", help="a checkpoint")
     parser.add_argument("target", metavar="TARGET", help="a checkpoint, or package.module:factory (runs that code)")
-    parser.add_argument("--rules", metavar="FILE", help="the plan; without it, equal names are joined")
+    parser.add_argument("--rules", metavar="FILE", help="the plan; without it, one is found")
     parser.add_argument("--name", help="which state dict of SOURCE, where it holds several")
     parser.add_argument("--target-name", metavar="NAME", help="the same for TARGET")
     parser.add_argument("-o", "--out", metavar="FILE", help="write the plan to a file")
@@ -59,14 +59,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _as_json(checked: Checked) -> str:
     body = {"plan": checked.plan.text, "report": checked.report.to_json()}
-    return json.dumps({"schema": 1, "kind": "plan", **body, "suggestions": list(checked.suggestions)}, indent=1)
+    return json.dumps({"schema": 1, "kind": "plan", **body}, indent=1)
 
 
 def _page(checked: Checked) -> str:
     held = f"at most {human_bytes(checked.report.peak_nbytes)} are held at once"
     lines = [checked.plan.text.rstrip(), "", str(checked.report), held]
-    if checked.suggestions:
-        lines += ["rule lines that would settle it, to be judged:", *(f"  {line}" for line in checked.suggestions)]
     return "\n".join(printable(line) for text in lines for line in text.split("\n"))
 
 

@@ -67,12 +67,12 @@ class Node:
 
     @property
     def role(self) -> str:
-        """The name inside the innermost block: what a tensor is in any of them."""
+        """The name inside the innermost block, with `#` for that: what a tensor is in any of them."""
         depth = max((len(seat.node.path) for seat in self.seats if seat.is_block), default=0)
         inside = self.path[depth:]
-        while len(inside) > 1 and inside[0].isdecimal():
+        while depth and len(inside) > 1 and inside[0].isdecimal():
             inside = inside[1:]
-        return ".".join(inside)
+        return ".".join(("#", *inside) if depth else inside)
 
     @property
     def parts(self) -> list[Node]:
