@@ -62,9 +62,11 @@ class Chooser:
         left, right = _families(here, self.scopes[0]), _families(there, self.scopes[1])
         if len(left) == len(right) == 1:
             return self._family(here, there, is_alone=True)
+        places = self._by_place(here, there)
         pairs: list[Pair] = []
         while best := self._clearest(left, right):
             pairs += self._family(left.pop(best[0]), right.pop(best[1]), is_alone=False)
+        pairs = [_agreeing(pair, places) for pair in pairs]
         here, there = ([node for nodes in side.values() for node in nodes] for side in (left, right))
         return pairs + self._unnamed(here, there) if here and there else pairs
 
@@ -77,6 +79,8 @@ class Chooser:
         words = [{family: frozenset(tokens(family)) - {"#"} for family in side} for side in (left, right)]
         every = [*words[0].values(), *words[1].values()]
         shared: frozenset[str] = frozenset.intersection(*every) if len(every) > 2 else frozenset()
+        if any(len(family) > 1 for side in (left, right) for family in side):  # not the tensors of one layer
+            words = [{family: _telling(found, shared) for family, found in side.items()} for side in words]
         scores = {
             (one, two): 2.0 if one == two else likeness(mine - shared, other - shared, self.weights)
             for one, mine in words[0].items()
@@ -143,12 +147,17 @@ class Chooser:
         if len(here) == 1:
             doubt = self._contradiction(here[0], there[0]) or ("" if self.is_closed else "only the shape says so")
             return [Pair(here[0], there[0], "forced", doubt)]
-        one, two = _ranked(here, self.scopes[0]), _ranked(there, self.scopes[1])
-        if one and two:
-            return [Pair(a, b, "named", self._contradiction(a, b)) for a, b in zip(one, two, strict=True)]
+        places = self._by_place(here, there)
+        if places:
+            return [Pair(a, b, "named", self._contradiction(a, b)) for a, b in places]
         why = "equal shapes, and the names do not say which"
         one, two = (sorted(side, key=lambda node: node.place) for side in (here, there))
         return [Pair(a, b, "ordinal", why) for a, b in zip(one, two, strict=True)]
+
+    def _by_place(self, here: list[Node], there: list[Node]) -> list[tuple[Node, Node]]:
+        """Nodes by the places in a block that their names tell; none where those of a side do not tell all."""
+        one, two = _ranked(here, self.scopes[0]), _ranked(there, self.scopes[1])
+        return list(zip(one, two, strict=True)) if len(one) == len(two) else []
 
     def _note_choice(self, here: list[Node], there: list[Node]) -> None:
         """Remember the rows of which one side has more blocks of a size than the other."""
@@ -181,6 +190,17 @@ class Chooser:
 
 
 _LEAVES = frozenset(("weight", "bias"))
+
+
+def _telling(words: frozenset[str], shared: frozenset[str]) -> frozenset[str]:
+    """Tokens without those that tell nothing, if any are left: every layer has a weight and a bias."""
+    return words if words - shared - _LEAVES else words - _LEAVES
+
+
+def _agreeing(pair: Pair, places: Iterable[tuple[Node, Node]]) -> Pair:
+    """The pair, unsure where its names are alike but tell different places in a block."""
+    other = next((two for one, two in places if one is pair.source), pair.target)
+    return pair if other is pair.target or pair.doubt else replace(pair, doubt="the names tell different places")
 
 
 def _families(nodes: Iterable[Node], scope: Node) -> Families:

@@ -15,6 +15,7 @@ from .trees import squeezed, template
 _FUSED = re.compile(r"qkv|c_attn|in_proj|q.*k.*v|^kv|gate_up|w12|_kv")
 _IN_ORDER = {"qkv", "in_proj_weight", "in_proj_bias"}
 """Names of what is known to hold q, then k, then v."""
+_LEAF_OF_LAYERS = "weight"
 _POSITIONS = frozenset(("pos", "rel", "relative", "attention_biases", "biases", "alibi"))
 
 
@@ -46,8 +47,13 @@ class _Unseen:
             return replace(match, doubt="fused under different names: libraries lay heads and parts out differently")
         if self.may_be_rotary and _is_renamed_projection(one, two):
             return replace(match, doubt="rotary embeddings: libraries keep the rows in different orders")
-        if not match.ops and len(shape) == 2 and shape[0] == shape[1] and _block(two) in self.turned:
-            return replace(match, ops="t", doubt="other matrices of this block are transposed; a square shows nothing")
+        if not match.ops and len(shape) == 2 and shape[0] == shape[1]:
+            if _block(two) in self.turned:
+                return replace(
+                    match, ops="t", doubt="other matrices of this block are transposed; a square shows nothing"
+                )
+            if _LEAF_OF_LAYERS in two.split(".")[-1] and _LEAF_OF_LAYERS not in one.split(".")[-1]:
+                return replace(match, doubt="a square under another name: it may be transposed")
         if not match.ops and len(shape) == 3 and shape[0] == 1 and _block(two) in self.moved:
             return replace(match, doubt="the positions have changed in number, and tokens may have been added to them")
         return match

@@ -111,29 +111,31 @@ def _stacks(left: list[Node], right: list[Node], source: Node, target: Node) -> 
     """Tensors that hold one for each expert in their first dimension."""
     families: dict[tuple[str, ...], list[Node]] = {}
     for node in sorted(left, key=lambda node: numbers(node.path)):
-        families.setdefault(template(node.below(source)), []).append(node)
+        name = tuple("#" if segment.isdecimal() else segment for segment in node.below(source))
+        families.setdefault(name, []).append(node)
     for whole in right:
         shape = whole.shape or ()
         if len(shape) < _EXPERTS:
             continue
-        fitting = {name: nodes for name, nodes in families.items() if len(nodes) == shape[0]}
+        experts = {name: nodes for name, nodes in families.items() if len(nodes) == shape[0]}
+        single = [name for name, nodes in experts.items() if nodes[0].shape == shape[1:]]
         words = set(tokens(whole.below(target))) - {"proj", "weight"}
-        named = [n for n, nodes in fitting.items() if nodes[0].shape == shape[1:] and words & set(tokens(n)) - {"#"}]
-        halves = {role[0]: name for name, nodes in fitting.items() if (role := _role(nodes[0]))}
+        named = [name for name in single if words & set(tokens(name)) - {"#"}] if len(single) > 1 else single
+        halves = [name for name, nodes in experts.items() if _is_half(nodes[0].shape or (), shape)]
         if len(named) == 1:
-            yield Group(families.pop(named[0]), [whole], "stack(0)", "")
-        elif {"gate", "up"} <= set(halves):
-            gates, ups = (fitting[halves[role]] for role in ("gate", "up"))
-            half = gates[0].shape or ()
-            if half == ups[0].shape and (shape[0], 2 * half[0], *half[1:]) == shape:
-                members = [node for both in zip(gates, ups, strict=True) for node in both]
-                doubt = "" if _is_spelled_last(whole) else _LAYOUT
-                del families[halves["gate"]], families[halves["up"]]
-                yield Group(members, [whole], "cat(0) | stack(0)", doubt)
+            yield Group(families.pop(named[0]), [whole], "stack(0)", "" if words & set(tokens(named[0])) else _ALONE)
+        elif len(halves) == 2:
+            halves.sort(key=lambda name: (_role(experts[name][0]) or ("~",))[0])  # gate before up
+            is_known = [(_role(experts[name][0]) or ("",))[0] for name in halves] == ["gate", "up"]
+            is_spelled = any(segment in _SPELLED["gate", "up"] for segment in whole.path[-2:])
+            members = [node for both in zip(*(families.pop(name) for name in halves), strict=True) for node in both]
+            yield Group(members, [whole], "cat(0) | stack(0)", "" if is_known and is_spelled else _LAYOUT)
 
 
+def _is_half(shape: tuple[int, ...], whole: tuple[int, ...]) -> bool:
+    """Whether two tensors of a shape make what is held for each expert."""
+    return len(shape) == len(whole) - 1 and (2 * shape[0], *shape[1:]) == whole[1:]
+
+
+_ALONE = "only the shapes say so"
 _EXPERTS = 3  # dimensions of what holds a matrix for each expert
-
-
-def _is_spelled_last(whole: Node) -> bool:
-    return any(segment in _SPELLED["gate", "up"] for segment in whole.path[-2:])
