@@ -12,13 +12,12 @@ from .leaves import operation
 from .match import Pair
 from .names import likeness, rank, tokens
 from .rows import Sides, around, by_block, direction, displaced, divided, in_blocks, is_whole, varying
-from .trees import Node, numbers, template
+from .trees import BLOCK, Node, Seat, numbers, template
 
 Families = dict[tuple[str, ...], list[Node]]
 """Names without numbers, below a scope -> the nodes that have them."""
 
 _MARGIN = 0.15  # how much better a name has to fit than any other
-_SMALL = 2  # weights in a module whose shapes alone say little
 
 
 class Chooser:
@@ -38,9 +37,11 @@ class Chooser:
         parts = divided(here, there, levels)
         pairs = [pair for part in parts for pair in self._alike(*part)]
         left, right = self._left(pairs, here, there)
-        if left and right and len(parts) > 1:
-            pairs += self._alike(left, right)
-        return [replace(pair, doubt=pair.doubt or self._out_of_place(pair)) for pair in pairs]
+        return pairs + self._alike(left, right) if left and right and len(parts) > 1 else pairs
+
+    def judged(self, pair: Pair) -> Pair:
+        """The pair, unsure where it is out of place; to be asked when all pairs are known."""
+        return replace(pair, doubt=pair.doubt or self._out_of_place(pair))
 
     def _left(self, pairs: list[Pair], here: list[Node], there: list[Node]) -> Sides:
         used = {id(node) for pair in pairs for node in (pair.source, pair.target)} | self.set_aside
@@ -130,8 +131,9 @@ class Chooser:
         if not is_alone:
             return Pair(one, two, "named")
         doubt = self._contradiction(one, two)
-        if not doubt and not self.is_closed and one.leaves <= _SMALL and self._likeness(one, two) < _MARGIN:
-            doubt = "only the shape says so"
+        if not doubt and not self.is_closed and one.leaves < BLOCK:
+            own = _own_words(one.below(self.scopes[0])), _own_words(two.below(self.scopes[1]))
+            doubt = "" if likeness(*own, self.weights) >= _MARGIN else "only the shape says so"
         return Pair(one, two, "forced", doubt)
 
     # ---- by place ----
@@ -173,7 +175,8 @@ class Chooser:
         if displaced(pair, zip(mine, others, strict=False)):
             return "another place in the row of blocks"
         inside, within = around(mine, pair.source), around(others, pair.target)
-        if any((id(a.row), id(b.row)) in self._choices for a in inside for b in within):
+        chosen = [(a, b) for a in mine for b in others if (id(a.row), id(b.row)) in self._choices]
+        if any((a in inside and b in within) or not _at_same_end(a, b) for a, b in chosen):
             return "which block became which is a choice"
         if in_blocks(mine) != in_blocks(others) and self._is_common(pair.source):
             return "one is in a row of blocks and the other is not"
@@ -197,10 +200,21 @@ def _telling(words: frozenset[str], shared: frozenset[str]) -> frozenset[str]:
     return words if words - shared - _LEAVES else words - _LEAVES
 
 
+def _own_words(path: tuple[str, ...]) -> frozenset[str]:
+    """The tokens of the innermost name that tells anything; that two are in one module tells nothing of them."""
+    found = (frozenset(token for token in tokens([name]) if not token.isdecimal()) - _LEAVES for name in reversed(path))
+    return next((words for words in found if words), frozenset())
+
+
 def _agreeing(pair: Pair, places: Iterable[tuple[Node, Node]]) -> Pair:
     """The pair, unsure where its names are alike but tell different places in a block."""
     other = next((two for one, two in places if one is pair.source), pair.target)
     return pair if other is pair.target or pair.doubt else replace(pair, doubt="the names tell different places")
+
+
+def _at_same_end(one: Seat, two: Seat) -> bool:
+    """Whether two places are both the first, or both the last, of their rows."""
+    return one.at == two.at == 0 or (one.at, two.at) == (len(one.row) - 1, len(two.row) - 1)
 
 
 def _families(nodes: Iterable[Node], scope: Node) -> Families:

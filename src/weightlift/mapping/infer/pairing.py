@@ -49,15 +49,17 @@ class _Scope:
             self._enter(Pair(self.source, self.target, "forced"))
             return self.found
         sides = _Side(self.source), _Side(self.target)
+        paired: list[Pair] = []
         while sides[0].queue and sides[1].queue:
             size = max(side.queue[0].numel for side in sides)
             here, there = (side.take(size) for side in sides)
             pairs = self.choose.settled(here, there) if here and there else []
-            for pair in pairs:
-                self._enter(pair)
+            paired += pairs
             done = {id(node) for pair in pairs for node in (pair.source, pair.target)} | self.choose.set_aside
             for side, nodes in zip(sides, (here, there), strict=True):
                 side.open(node for node in nodes if id(node) not in done)
+        for pair in paired:
+            self._enter(self.choose.judged(pair))
         self._residue(*(side.rest() for side in sides))
         return self.found
 
@@ -93,7 +95,7 @@ class _Scope:
         for size in dict.fromkeys(node.numel for node in left) if done else ():
             here, there = ([node for node in side if node.numel == size] for side in (left, right))
             for pair in self.choose.settled(here, there) if there else ():
-                self._enter(pair)
+                self._enter(self.choose.judged(pair))
 
 
 class _Side:

@@ -1,0 +1,210 @@
+"""What is found without rules: right where it is sure, and unsure where names and shapes do not say."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from structures import (
+    Changed,
+    Schema,
+    changes,
+    converted_vision_transformer,
+    layer,
+    norm,
+    schema,
+    stages,
+    two_towers,
+    vision_transformer,
+)  # fmt: skip
+
+import weightlift as wl
+from mapbench import FOLDER
+from weightlift.mapping.infer.find import find
+from weightlift.mapping.infer.infer import inferred_plan
+from weightlift.mapping.infer.match import Match
+from weightlift.mapping.resolve import Resolution
+from weightlift.tensors.lazy import Storage, contiguous, product
+
+CASES = int(os.environ.get("WEIGHTLIFT_CASES", "300"))
+REPOSITORY = Path(__file__).parents[2]
+
+
+def wrong(matches: list[Match], truth: dict[str, str]) -> list[Match]:
+    """Matches that are sure and are not true."""
+    return [m for m in matches if not m.doubt and (m.ops or m.sources != (truth[m.targets[0]],) or len(m.targets) > 1)]
+
+
+def checked(source: Schema, target: Schema, **given: object) -> Resolution:
+    """What the plan that is found does."""
+    weights = {
+        key: contiguous(dtype, shape, Storage(key, 4 * product(shape))) for key, (shape, dtype) in source.items()
+    }
+    return inferred_plan(source, target, **given).check(weights, target)
+
+
+def told(resolution: Resolution) -> set[str]:
+    return {problem.code for problem in resolution.problems}
+
+
+def doubts(source: Schema, target: Schema) -> dict[str, str]:
+    """Target -> why it is unsure."""
+    return {key: match.doubt for match in find(source, target) for key in match.targets if match.doubt}
+
+
+def made(source: Schema, target: Schema) -> dict[str, tuple[str, ...]]:
+    """Target -> its sources, where that is sure."""
+    return {key: match.sources for match in find(source, target) for key in match.targets if not match.doubt}
+
+
+@pytest.mark.parametrize("block", range(10))
+def test_what_is_sure_is_right(block):
+    """However a structure is renamed, nested, reordered, thinned out or filled up: no match is sure and wrong."""
+    each = CASES // 10
+    for start, changed in changes(range(block * each, (block + 1) * each)):
+        assert not wrong(find(start, changed.schema), changed.truth), (changed.log, changed.random)
+
+
+@pytest.mark.parametrize("name", ["wrap", "shuffle", "rename_to_synonyms"])
+@pytest.mark.parametrize("start", [vision_transformer(), two_towers(), stages()], ids=["vit", "two towers", "stages"])
+def test_pure_renames_are_found_whole(name, start):
+    """Where nothing but names, wrappers or the order changed, everything is found and sure."""
+    from random import Random
+
+    for seed in range(20):
+        changed = Changed.__new__(Changed)
+        changed.random, changed.items = Random(seed), [(tuple(k.split(".")), k, h) for k, h in start.items()]
+        getattr(changed, name)()
+        assert {key: keys[0] for key, keys in made(start, changed.schema).items()} == changed.truth
+
+
+def test_the_plan_is_short_and_complete():
+    """A transformer of another library is a plan of some ten lines, fused projections too, and nothing is left open."""
+    source, target = vision_transformer(), converted_vision_transformer()
+    plan = inferred_plan(source, target)
+    assert len(plan.rules) <= 14
+    assert told(checked(source, target)) == set()
+    assert (
+        "blocks.{i}.attn.qkv.{t} -> vit.encoder.layer.{i}.attention.attention.{query,key,value}.{t} : split(0)"
+        in plan.text
+    )
+
+
+def test_order_is_no_evidence():
+    """Sorted names, as a safetensors file has them, give the same."""
+    source, target = vision_transformer(), converted_vision_transformer()
+    assert made(dict(sorted(source.items())), dict(sorted(target.items()))) == made(source, target)
+
+
+def test_fewer_blocks_are_a_choice():
+    """Which blocks of a deeper model are meant is never chosen silently."""
+    for source, target in (
+        (vision_transformer(12), vision_transformer(6)),
+        (vision_transformer(6), vision_transformer(12)),
+    ):
+        sure = made(source, target)
+        assert not [key for key in sure if key.startswith("blocks")]
+        assert "norm.weight" in sure
+        assert "unsure" in told(checked(source, target))
+
+
+def test_blocks_that_count_backwards():
+    """Where the widths show that one side numbers its blocks from the other end, they are paired so."""
+    widths = (64, 32, 16, 8)
+    one = schema(
+        *(part for i, w in enumerate(widths) for part in layer(f"up.{i}.conv", w, w) + norm(f"up.{i}.norm", w))
+    )
+    two = schema(*(part for i, w in enumerate(widths) for part in layer(f"up_blocks.{3 - i}.conv", w, w)
+                   + norm(f"up_blocks.{3 - i}.norm", w)))  # fmt: skip
+    assert made(one, two)["up_blocks.0.conv.weight"] == ("up.3.conv.weight",)
+
+
+def test_equal_shapes_without_names_are_unsure():
+    """What only the order tells is proposed, and said to be unsure."""
+    one = schema(*layer("a.x", 8, 8), *layer("a.y", 8, 8))
+    two = schema(*layer("a.foo", 8, 8), *layer("a.bar", 8, 8))
+    assert made(one, two) == {}
+    assert set(doubts(one, two)) == set(two)
+
+
+def test_a_square_among_transposed_ones_is_unsure():
+    """A square matrix does not show whether it is transposed as the others of its block are."""
+    one = schema(
+        ("h.0.fc.weight", (8, 32)), ("h.0.out.weight", (8, 8)), ("h.1.fc.weight", (8, 32)), ("h.1.out.weight", (8, 8))
+    )
+    two = schema(
+        ("h.0.fc.weight", (32, 8)), ("h.0.out.weight", (8, 8)), ("h.1.fc.weight", (32, 8)), ("h.1.out.weight", (8, 8))
+    )
+    found = {match.targets[0]: match for match in find(one, two)}
+    assert found["h.0.fc.weight"].ops == "t"
+    assert not found["h.0.fc.weight"].doubt
+    assert found["h.0.out.weight"].ops == "t"
+    assert "a square shows nothing" in found["h.0.out.weight"].doubt
+
+
+def test_rotary_projections_under_other_names_are_unsure():
+    """Libraries order the rows of rotary projections differently; where no position embedding is, they are unsure."""
+    one = schema(*(p for n in "qkvo" for p in layer(f"layers.0.attention.w{n}", 8, 8)), *layer("layers.0.ff.w1", 32, 8))
+    two = schema(
+        *(p for n in "qkvo" for p in layer(f"layers.0.self_attn.{n}_proj", 8, 8)), *layer("layers.0.mlp.up", 32, 8)
+    )
+    assert set(doubts(one, two)) == {f"layers.0.self_attn.{n}_proj.{t}" for n in "qk" for t in ("weight", "bias")}
+
+
+def test_a_new_head_stays_as_it_is():
+    """A head for another number of classes is dropped and initialised, both to be settled by somebody."""
+    source = vision_transformer()
+    target = {key: header for key, header in source.items() if not key.startswith("head")} | schema(
+        *layer("head", 7, 32)
+    )
+    plan = inferred_plan(source, target)
+    assert 'head.** -> drop "nothing in the target is made of it"  !unsure' in plan.text
+    assert 'init -> head.** "nothing in the source makes it"  !unsure' in plan.text
+    assert told(checked(source, target)) == {"unsure"}
+
+
+def test_tied_names_of_the_target_follow():
+    """A name that is one tensor with another in the target is tied to what makes that one."""
+    source = schema(("wte.weight", (100, 8)), *layer("fc", 8, 8))
+    target = schema(("model.wte.weight", (100, 8)), *layer("model.fc", 8, 8), ("lm_head.weight", (100, 8)))
+    plan = inferred_plan(source, target, target_ties=[("model.wte.weight", "lm_head.weight")])
+    assert "wte.weight => lm_head.weight : tie" in plan.text
+
+
+def test_an_unsure_plan_is_not_carried_out(tmp_path):
+    """A model is left as it is while lines are unsettled, and loads once they are."""
+    torch = pytest.importorskip("torch")
+    old = torch.nn.ModuleDict({"x": torch.nn.Linear(4, 4), "y": torch.nn.Linear(4, 4)})
+    new = torch.nn.ModuleDict({"foo": torch.nn.Linear(4, 4), "bar": torch.nn.Linear(4, 4)})
+    before = {key: value.clone() for key, value in new.state_dict().items()}
+    plan = wl.plan(old, new)
+    with pytest.raises(wl.WeightliftError, match="is not settled"):
+        plan.apply(new, wl.StateDict.from_module(old))
+    assert all(torch.equal(value, before[key]) for key, value in new.state_dict().items())
+    wl.Plan.parse(plan.text.replace("!unsure", "")).apply(new, wl.StateDict.from_module(old))
+    assert torch.equal(new["foo"].weight, old["x"].weight)
+
+
+@pytest.mark.skipif(not FOLDER.is_dir(), reason="no recorded conversions: set WEIGHTLIFT_MAPBENCH")
+def test_recorded_conversions(tmp_path):
+    """No sure line is wrong in any recorded conversion, and no plan that is found has a problem but what is unsure."""
+    command = [sys.executable, str(REPOSITORY / "benchmarks/mapbench.py"), str(FOLDER), "--out", str(tmp_path)]
+    subprocess.run(command, check=True, capture_output=True)
+    for path in sorted(FOLDER.glob("*.json")):
+        record, said = json.loads(path.read_text("utf-8")), json.loads((tmp_path / path.name).read_text("utf-8"))["map"]
+        home = {key: group[0] for group in record["source_aliases"] for key in group}
+        for key, op in said.items():
+            true = record["truth"][key]
+            if op["confidence"] == "sure":
+                assert {home.get(k, k) for k in op["from"]} == {home.get(k, k) for k in true.get("from", [])}, (
+                    path.name,
+                    key,
+                )
+        sides = [
+            {key: (tuple(s), wl.dtypes.dtype_named(d)) for key, s, d in record[side]} for side in ("source", "target")
+        ]
+        assert told(checked(*sides, source_ties=record["source_aliases"])) <= {"unsure"}, path.name
