@@ -5,7 +5,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORPUS := .corpus
 
-.PHONY: help demo test check format corpus test-architectures test-converters bench changelog clean
+PAIRS := pairs
+
+.PHONY: help demo test check format corpus test-architectures test-converters test-inference mapbench bench changelog clean
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/'
 
@@ -60,3 +62,11 @@ test-converters:  ## The plans of plans/ against the libraries' own converters (
 
 clean:  ## Remove everything that can be made again
 	rm -rf .venv .venv-demo .venv-architectures .corpus demo/files build dist .mypy_cache .ruff_cache .hypothesis
+
+test-inference: $(VENV)/.ready  ## 10,000 random changes of known structures: no sure line may be wrong
+	WEIGHTLIFT_CASES=10000 $(BIN)/python -m pytest tests/mapping/test_infer.py
+
+mapbench: $(VENV)/.ready  ## Plans for recorded conversions (PAIRS=folder, and beside it folder_sorted) as their score.py reads them
+	for pairs in $(PAIRS) $(PAIRS)_sorted; do \
+		$(BIN)/python benchmarks/mapbench.py $$pairs --out .mapbench/$$(basename $$pairs) && \
+		$(BIN)/python $(dir $(abspath $(PAIRS)))score.py $$pairs .mapbench/$$(basename $$pairs) || exit 1; done

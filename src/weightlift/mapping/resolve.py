@@ -130,9 +130,12 @@ def resolve(
     """
     run = _Run(source, target, [tuple(group) for group in ties])
     rules = tuple(rules)
-    for rule in rules:
-        if "unsure" in rule.flags:
-            run.problem("unsure", rule, f"{rule} is not settled (take !unsure away once it is)")
+    unsure = [rule for rule in rules if "unsure" in rule.flags]
+    if len(unsure) == 1:
+        run.problem("unsure", unsure[0], f"{unsure[0]} is not settled (take !unsure away once it is)")
+    elif unsure:
+        lines = ", ".join(str(rule.line) for rule in unsure)
+        run.problem("unsure", None, f"{len(unsure)} lines are not settled (take !unsure away once they are): {lines}")
     for rule in rules:
         run.carry_out(rule)
     run.check_totality()

@@ -15,7 +15,7 @@ from .trees import squeezed, template
 _FUSED = re.compile(r"qkv|c_attn|in_proj|q.*k.*v|^kv|gate_up|w12|_kv")
 _IN_ORDER = {"qkv", "in_proj_weight", "in_proj_bias"}
 """Names of what is known to hold q, then k, then v."""
-_LEAF_OF_LAYERS = "weight"
+_SQUARE = "other matrices of this block are transposed; a square shows nothing"
 _POSITIONS = frozenset(("pos", "rel", "relative", "attention_biases", "biases", "alibi"))
 
 
@@ -31,7 +31,7 @@ class _Unseen:
     """What shapes and names do not show: layouts, rotary embeddings, transposed squares, positions."""
 
     def __init__(self, matches: list[Match], source: Schema, target: Schema) -> None:
-        self.source = source
+        self.source, self.target = source, target
         self.may_be_rotary = not any(_tells_positions(key) for key in (*source, *target))
         self.turned = {_block(match.targets[0]) for match in matches if match.ops == "t"}
         self.moved = _positions_moved(source, target)
@@ -40,23 +40,30 @@ class _Unseen:
         """The match, unsure where something about it cannot be seen."""
         if match.doubt or len(match.sources) != 1 or len(match.targets) != 1:
             return match
-        one, two = match.sources[0], match.targets[0]
+        why = self._why(match.sources[0], match.targets[0], match.ops)
+        return replace(match, doubt=why, ops="t" if why == _SQUARE else match.ops) if why else match
+
+    def _why(self, one: str, two: str, ops: str) -> str:
         shape = self.source[one][0] or ()
         fused = {_fused_name(one), _fused_name(two)}
+        if one != two and (self._is_kept(one) or self._is_kept(two)):
+            return "one of the names is on both sides, and would go elsewhere"
         if len(fused) > 1 and fused - _IN_ORDER:
-            return replace(match, doubt="fused under different names: libraries lay heads and parts out differently")
+            return "fused under different names: libraries lay heads and parts out differently"
         if self.may_be_rotary and _is_renamed_projection(one, two):
-            return replace(match, doubt="rotary embeddings: libraries keep the rows in different orders")
-        if not match.ops and len(shape) == 2 and shape[0] == shape[1]:
+            return "rotary embeddings: libraries keep the rows in different orders"
+        if not ops and len(shape) == 2 and shape[0] == shape[1]:
             if _block(two) in self.turned:
-                return replace(
-                    match, ops="t", doubt="other matrices of this block are transposed; a square shows nothing"
-                )
-            if _LEAF_OF_LAYERS in two.split(".")[-1] and _LEAF_OF_LAYERS not in one.split(".")[-1]:
-                return replace(match, doubt="a square under another name: it may be transposed")
-        if not match.ops and len(shape) == 3 and shape[0] == 1 and _block(two) in self.moved:
-            return replace(match, doubt="the positions have changed in number, and tokens may have been added to them")
-        return match
+                return _SQUARE
+            if "weight" in two.rpartition(".")[2] and "weight" not in one.rpartition(".")[2]:
+                return "a square under another name: it may be transposed"
+        if not ops and len(shape) == 3 and shape[0] == 1 and _block(two) in self.moved:
+            return "the positions have changed in number, and tokens may have been added to them"
+        return ""
+
+    def _is_kept(self, key: str) -> bool:
+        """Whether a name is on both sides, with the same shape."""
+        return key in self.source and key in self.target and self.source[key][0] == self.target[key][0]
 
 
 def unlike_others(matches: list[Match], before: Mapping[str, str], after: Mapping[str, str]) -> list[Match]:

@@ -8,6 +8,7 @@ from .counters import beside
 from .doubts import doubted, unlike_others
 from .match import Match
 from .pairing import Pairing
+from .same_names import same_names
 from .trees import Node, tree_of
 
 
@@ -15,6 +16,7 @@ def find(source: Schema, target: Schema) -> list[Match]:
     """Return where every target comes from, as far as can be told. Reads names, shapes and types only."""
     left, right = tree_of(source), tree_of(target)
     matches = [_whole(match, left.core(), right.core()) for match in Pairing(left, right).matches(left, right)]
+    matches += same_names(left, right, matches)
     matches += beside(matches, source, target)
     roles = [{tensor.key: tensor.role for tensor in tree.tensors()} for tree in (left, right)]
     return unlike_others(doubted(matches, source, target), *roles)
