@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from ..dtypes import DType
 from ..errors import PlanError, WeightliftError, printable
 from ..limits import MIB
-from ..patterns import Binding, Names, Pattern, Value
+from ..patterns import Binding, Names, Pattern, Value, as_pattern
 from ..tensors.casting import cast, cuts_off, holds_all
 from ..tensors.computed import Lazy
 from ..typed import Any
@@ -343,7 +343,7 @@ class _Run:
         self._check_source_parts()
         for key in self.source:
             if key in self.data and key not in self.out.dropped:
-                told = f'{key!r} is no plain tensor, and cannot be set down (drop it: {key} -> drop "why")'
+                told = f'{key!r} is no plain tensor, and cannot be set down (drop it: {as_pattern(key)} -> drop "why")'
                 self.problem("no-tensor", None, told, key)
         spoken_of = {*self.claimed, *self.tied_from, *self.data}
         unused = [key for key in self.source if key not in spoken_of]
