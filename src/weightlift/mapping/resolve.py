@@ -398,9 +398,9 @@ class _Run:
     def _check_tie(self, group: tuple[str, ...]) -> None:
         """Names that are one tensor in the target have to be made of one and the same."""
         made = [self.out.made[key] for key in group if key in self.out.made]
-        values = {item.value.view for item in made}
-        if len(values) > 1:
-            first, other = made[0], next(item for item in made if item.value.view != made[0].value.view)
+        other = next((item for item in made if _identity(item) != _identity(made[0])), None)
+        if other is not None:
+            first = made[0]
             told = f"{first.key!r} and {other.key!r} are one tensor in the target and are made of different ones"
             self.problem(
                 "tied-apart",
@@ -408,6 +408,15 @@ class _Run:
                 f"{told} ({', '.join(first.sources[:2])}; {', '.join(other.sources[:2])})",
                 *group,
             )
+        for key in group:
+            if made and key in self.out.initialised and key not in self.out.made:
+                del self.out.initialised[key]
+                self.out.made[key] = replace(made[0], key=key, tied=True)  # it cannot keep the values that it has
+
+
+def _identity(made: Made) -> set[object]:
+    """Equal for targets that get the same values in the same places."""
+    return {(piece.spans, piece.value.view) for piece in made.pieces}
 
 
 def _told(call: Call, before: Bundle) -> str:
