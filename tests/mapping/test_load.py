@@ -199,3 +199,10 @@ def test_names_that_look_like_rules_are_only_names(odd):
 def settling(error: LoadError) -> list[str]:
     """The lines that an error tells, without the one that joins equal names."""
     return [line for line in error.suggestions if not line.startswith("** ->")]
+
+
+@pytest.mark.parametrize("thing", [3, {}, nn.Linear])
+def test_only_a_module_is_a_model(thing):
+    """Something else than a live module is refused with what it is."""
+    with pytest.raises(PlanError, match=f"a {type(thing).__name__}; expected a live torch module"):
+        load(thing, {"weight": torch.ones(2)})
