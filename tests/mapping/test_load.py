@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch import nn
 
 from weightlift.actions.load import LoadError, load
-from weightlift.errors import PlanError
+from weightlift.errors import PlanError, WeightliftError
 from weightlift.mapping.plan import Plan
 from weightlift.state_dict import StateDict
 
@@ -206,3 +208,11 @@ def test_only_a_module_is_a_model(thing):
     """Something else than a live module is refused with what it is."""
     with pytest.raises(PlanError, match=f"a {type(thing).__name__}; expected a live torch module"):
         load(thing, {"weight": torch.ones(2)})
+
+
+@pytest.mark.parametrize("name", [0, None, ("a", "b")])
+def test_names_are_texts(name):
+    """A dict whose keys are no names is refused with the key."""
+    for attempt in (load, lambda model, given: Plan.of("** -> **").apply(model, given)):
+        with pytest.raises(WeightliftError, match=f"the name {re.escape(repr(name))}; expected names that are texts"):
+            attempt(nn.Linear(2, 2), {name: torch.ones(2)})
