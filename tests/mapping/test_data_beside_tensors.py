@@ -92,3 +92,12 @@ def test_packed_parameters_can_be_dropped(tmp_path):
     assert {k for p in wl.Plan.of("** -> **").check(weights).problems for k in p.keys} == keys
     made = wl.Plan.of('** -> ** except _packed_params.**\n_packed_params.** -> drop "why"').state_dict(weights)
     assert set(made) == {"scale", "zero_point"}
+
+
+def test_the_line_that_drops_data_can_be_pasted():
+    """The rule line in the problem is a rule, whatever the name is."""
+    with pytest.raises(PlanProblems) as caught:
+        wl.Plan.of("w -> w").state_dict({"w": torch.ones(2), "my {n}": 3})
+    line = str(caught.value).partition("(drop it: ")[2].rstrip(")")
+    made = wl.Plan.of(f"w -> w\n{line}").state_dict({"w": torch.ones(2), "my {n}": 3})
+    assert list(made) == ["w"]

@@ -92,3 +92,11 @@ def test_a_dimension_named_like_a_side_has_no_inverse():
     plan = Plan.of("a -> b : reshape(source)", dims={"source": 6})
     with pytest.raises(PlanError, match="dims named source or target"):
         plan.invert({"a": np.arange(6.0)})
+
+
+def test_a_tie_of_a_quoted_name_turns_round():
+    """A name with quotes in it ends no reason where the inverse drops what was tied to it."""
+    source = {'the "w"': np.arange(2.0)}
+    plan = Plan.of('`the "w"` -> a\n`the "w"` => b : tie')
+    back = plan.invert(source)
+    assert list(back.state_dict(plan.state_dict(source))) == ['the "w"']

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from weightlift.actions.load import load
+from weightlift.errors import WeightliftError
 from weightlift.mapping.plan import Plan
 
 
@@ -40,3 +41,15 @@ def test_what_has_values_has_no_note():
     assert load(ready, SOURCE, missing=["1.**"]).notes == ()
     report = Plan.of('** -> **\ninit -> 1.** "new"').apply(on_meta(tie=True), SOURCE)
     assert [note.partition(" ")[0] for note in report.notes] == ["'1.bias'"]
+
+
+@pytest.mark.parametrize("assign", [False, True])
+@pytest.mark.parametrize("target", [lambda: nn.Linear(2, 2), lambda: nn.Linear(2, 2, device="meta")])
+def test_weights_without_values_are_refused(target, assign):
+    """A state dict on the meta device has nothing to set down: it is refused by name, and nothing changes."""
+    model = target()
+    before = model.weight
+    given = nn.Linear(2, 2, device="meta").state_dict()
+    with pytest.raises(WeightliftError, match=r"'weight': values that are not there \(meta\)"):
+        load(model, given, assign=assign)
+    assert model.weight is before

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mapbench import Pair, carried_out
 
 from weightlift.mapping.plan import Plan
+
+from mapbench import Pair, carried_out
 
 PLANS = Path(__file__).parents[2] / "plans"
 FILES = sorted(PLANS.glob("*.plan.toml"))

@@ -8,7 +8,7 @@ from torch import nn
 
 import weightlift as wl
 from weightlift.actions.load import LoadError, load
-from weightlift.actions.plan import check_plan
+from weightlift.actions.plan import check_plan, inverted_plan
 from weightlift.errors import PlanError
 from weightlift.mapping.plan import Plan
 from weightlift.tensors.torch_modules import ModuleTarget
@@ -172,3 +172,44 @@ def test_the_line_of_a_tie_takes_the_nearest_name():
         "lm_head.weight -> head.weight    # the only ones of this shape",
         "lm_head.weight => c.x.weight : tie",
     )
+
+
+@both_ways
+@pytest.mark.parametrize("make", TIES)
+def test_a_tied_name_that_is_initialised_is_told_as_tied(make, assign):
+    """A name that is one tensor with what is made cannot keep its values: the report says tied, not init."""
+    given = {"a.weight": torch.ones(5, 3), "b.weight": torch.ones(2)}
+    plan = Plan.of('a.weight -> a.weight\nb.weight -> drop "old"\ninit -> b.** "new"')
+    for report in (
+        load(make(), given, mismatch=["b.**"], assign=assign),
+        plan.apply(make(), given, assign=assign),
+    ):
+        assert [(line.key, line.sources) for line in report.with_status("tied")] == [("b.weight", ("a.weight",))]
+        assert not report.with_status("init")
+
+
+def test_other_parts_of_what_is_tied_are_refused():
+    """Two names of one tensor cannot get the same rows in different places."""
+    plan = Plan.of("w -> a.weight[0:1], b.weight[1:2] : copy | rest=init  !partial")
+    with pytest.raises(PlanError, match="are one tensor in the target and are made of different ones"):
+        plan.apply(by_data(), {"w": torch.ones(1, 3)})
+
+
+def test_a_conjugated_view_is_no_tie():
+    """What reads the same memory with the sign turned round has other values, and is refused like a part of it."""
+    model = nn.Module()
+    model.register_buffer("a", torch.zeros(2, dtype=torch.complex64))
+    model.register_buffer("b", model.a.conj())
+    with pytest.raises(PlanError, match="'a' and 'b' share a part of their memory"):
+        ModuleTarget(model)
+
+
+def test_a_plan_that_parts_what_is_tied_is_not_inverted(tmp_path):
+    """Turning a plan round for a target with ties needs a plan that fits it, on paper as in memory."""
+    source, target, rules = (str(tmp_path / name) for name in ("source.pt", "target.pt", "rules.toml"))
+    weight = torch.ones(2)
+    torch.save({"a": torch.ones(2), "b": torch.ones(2)}, source)
+    torch.save({"a": weight, "b": weight}, target)
+    Plan.of("** -> **").save(rules)
+    with pytest.raises(PlanError, match="are one tensor in the target"):
+        inverted_plan(source, target, rules)

@@ -269,3 +269,20 @@ def test_which_state_dict_of_the_target(write, capsys):
     assert main(["plan", str(source), str(target)]) == 2
     assert "choose one: --target-name 'G'" in capsys.readouterr().err
     assert main(["plan", str(source), str(target), "--target-name", "D"]) == 0
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (["loud_factory:loud", "--target-name", "G"], "the state dict 'G' of a factory's model"),
+        (["one.pt", "--rules", "rules.toml", "--invert", "--explain", "weight"], "--explain beside --invert"),
+    ],
+)
+def test_options_that_would_be_passed_over(write, tmp_path, monkeypatch, capsys, given, message):
+    """An option that means nothing beside the others is an error, not silence."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loud_factory.py").write_text(FACTORY)
+    weightlift.Plan.of("** -> **").save("rules.toml")
+    write(torch_zip(pickled(dict_of(("weight", tensor())))), "one.pt")
+    assert main(["plan", "one.pt", *given]) == 2
+    assert message in capsys.readouterr().err

@@ -245,3 +245,17 @@ def test_any_name_can_stand_in_a_rule(source, target, but):
     assert rule(f'{a} -> drop "as {b}"').reason == f"as {b}"
     assert rule(f'init -> {b} "new"').targets[0].pattern.spell({}) == target
     assert rule(f"{a} => {b} : tie").kind == "tie"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('a -> drop "x" "y"', "two reasons; expected one"),
+        ("a -> b : slice(0, 1, 2, **more)", "expected each argument by one name"),
+        ('a -> b : rearrange("(x y) -> x y", x=2, x=3)', "expected each argument by one name"),
+    ],
+)
+def test_nothing_is_said_twice(text, message):
+    """Where of two reasons or arguments one would be passed over, both are refused."""
+    with pytest.raises(PatternError, match=message):
+        rule(text)

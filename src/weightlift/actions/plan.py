@@ -118,4 +118,5 @@ def inverted_plan(
         PlanProblems: the exact list of what has no inverse.
     """
     weights = open_checkpoint(source, limits=limits).state_dict(name)
-    return Plan.load(rules).invert(weights, aim_at(target, name=target_name, limits=limits).schema)
+    aim = aim_at(target, name=target_name, limits=limits)
+    return Plan.load(rules).invert(weights, aim.schema, aim.ties)

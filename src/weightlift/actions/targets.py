@@ -45,6 +45,8 @@ def aim_at(target: str | os.PathLike[str] | Any, *, name: str | None = None, lim
         return _of_weights(StateDict.of(target), "a state dict")
     text = os.fspath(target)
     if _FACTORY.fullmatch(text) and not os.path.exists(text):
+        if name is not None:
+            raise SourceError(f"the state dict {name!r} of a factory's model", expected="a checkpoint", where=text)
         return _of_module(made_by(text), f"{text} (your code was run to make it)")
     try:
         weights = open_checkpoint(text, limits=limits).state_dict(name)

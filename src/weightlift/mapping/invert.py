@@ -48,7 +48,8 @@ def _turned(rule: Rule, traces: list[Trace]) -> str:
     if rule.kind == "init":
         return f'{right} -> drop "{rule.reason}"'
     if rule.kind == "tie":
-        return f'{right} -> drop "tied to {left}"'
+        told = left.replace('"', "%22")  # the escape of backticks: a quote would end the reason
+        return f'{right} -> drop "tied to {told}"'
     if any(term.spans for term in (*rule.sources, *rule.targets)):
         raise _NoInverseError("it takes a part of a tensor only")
     if rule.excepts:

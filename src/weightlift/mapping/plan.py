@@ -125,8 +125,8 @@ class Plan:
                 out.problems.insert(0, Problem("other-schema", 0, f"the plan was written for another {side}"))
         return out
 
-    def invert(self, source: Mapping[str, Any], target: Any = None) -> Plan:
-        """Return the plan that undoes this one on these tensors.
+    def invert(self, source: Mapping[str, Any], target: Any = None, ties: Iterable[Sequence[str]] = ()) -> Plan:
+        """Return the plan that undoes this one on these tensors; `target` and `ties` as for `check`.
 
         Raises:
             PlanProblems: the exact list of what has no inverse.
@@ -134,7 +134,7 @@ class Plan:
         """
         from .invert import inverted
 
-        back = Plan.parse(inverted(self.text, self.rules, self.check(source, target)))
+        back = Plan.parse(inverted(self.text, self.rules, self.check(source, target, ties)))
         if back.dims != self.dims:
             raise PlanError("dims named source or target", expected="other names, to swap the sides of the plan")
         return back

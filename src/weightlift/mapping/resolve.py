@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from ..dtypes import DType
 from ..errors import PlanError, WeightliftError, printable
 from ..limits import MIB
-from ..patterns import Binding, Names, Pattern, Value
+from ..patterns import Binding, Names, Pattern, Value, as_pattern
 from ..tensors.casting import cast, cuts_off, holds_all
 from ..tensors.computed import Lazy
 from ..typed import Any
@@ -346,7 +346,7 @@ class _Run:
         self._check_source_parts()
         for key in self.source:
             if key in self.data and key not in self.out.dropped:
-                told = f'{key!r} is no plain tensor, and cannot be set down (drop it: {key} -> drop "why")'
+                told = f'{key!r} is no plain tensor, and cannot be set down (drop it: {as_pattern(key)} -> drop "why")'
                 self.problem("no-tensor", None, told, key)
         spoken_of = {*self.claimed, *self.tied_from, *self.data}
         unused = [key for key in self.source if key not in spoken_of]
@@ -401,9 +401,9 @@ class _Run:
     def _check_tie(self, group: tuple[str, ...]) -> None:
         """Names that are one tensor in the target have to be made of one and the same."""
         made = [self.out.made[key] for key in group if key in self.out.made]
-        values = {item.value.view for item in made}
-        if len(values) > 1:
-            first, other = made[0], next(item for item in made if item.value.view != made[0].value.view)
+        other = next((item for item in made if _identity(item) != _identity(made[0])), None)
+        if other is not None:
+            first = made[0]
             told = f"{first.key!r} and {other.key!r} are one tensor in the target and are made of different ones"
             self.problem(
                 "tied-apart",
@@ -411,6 +411,15 @@ class _Run:
                 f"{told} ({', '.join(first.sources[:2])}; {', '.join(other.sources[:2])})",
                 *group,
             )
+        for key in group:
+            if made and key in self.out.initialised and key not in self.out.made:
+                del self.out.initialised[key]
+                self.out.made[key] = replace(made[0], key=key, tied=True)  # it cannot keep the values that it has
+
+
+def _identity(made: Made) -> set[object]:
+    """Equal for targets that get the same values in the same places."""
+    return {(piece.spans, piece.value.view) for piece in made.pieces}
 
 
 def _told(call: Call, before: Bundle) -> str:

@@ -186,6 +186,8 @@ class _Parser:
                 excepts.append(self._pattern(said["except"], found.start("except"), self.prefixes[0]))
             elif "optional" in said:
                 optional = True
+            elif reason:
+                raise PatternError("two reasons", expected="one", column=found.start("reason"))
             else:
                 reason = said["reason"]
             end = found.start()
@@ -251,6 +253,9 @@ class _Parser:
             raise PatternError(f"{text!r}", expected=f"one of {', '.join(OPS)}, tie", column=at + 1)
         if not isinstance(node, ast.Call):
             return Call(fn.id, (), {}, at + 1)
+        words = [word.arg for word in node.keywords]
+        if None in words or len(set(words)) < len(words):
+            raise PatternError(f"{text!r}", expected="each argument by one name", column=at + 1)
         args = tuple(self._value(arg, at) for arg in node.args)
         named = {word.arg: self._value(word.value, at) for word in node.keywords if word.arg}
         return Call(fn.id, args, named, at + 1)

@@ -32,8 +32,11 @@ def lazy_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return lazy tensors for a mapping of torch tensors, numpy arrays or lazy tensors; plain data stays.
 
     Raises:
-        UnsupportedError: a value that is none of these, by its name.
+        UnsupportedError: a value that is none of these, by its name, or a name that is no text.
     """
+    odd = next((key for key in values if not isinstance(key, str)), "")
+    if odd != "":
+        raise UnsupportedError(f"the name {shown(odd, 60)}", expected="names that are texts")
     storages: dict[int, Storage] = {}
     return {key: _lazy(key, value, storages) for key, value in values.items()}
 

@@ -21,7 +21,8 @@ class View:
     shape: tuple[int, ...] = ()
     stride: tuple[int, ...] = ()
     itemsize: int = 0
-    dtype: object = None
+    read_as: object = None
+    """The dtype, and whether elements are read conjugated or negated."""
 
     @property
     def stop(self) -> int:
@@ -46,7 +47,8 @@ def view_of(tensor: Any, otherwise: int) -> View:
     space = storage._cdata if on_meta else str(tensor.device)  # noqa: SLF001 - meta storages have no other identity
     start = tensor.storage_offset() * itemsize if on_meta else address
     stride = tuple(step if size > 1 else 0 for size, step in zip(tensor.shape, tensor.stride(), strict=True))
-    return View(space, start, tuple(tensor.shape), stride, itemsize, tensor.dtype)
+    read_as = (tensor.dtype, tensor.is_conj(), tensor.is_neg())
+    return View(space, start, tuple(tensor.shape), stride, itemsize, read_as)
 
 
 def overlapping(views: Mapping[str, View]) -> tuple[str, str] | None:

@@ -70,7 +70,9 @@ class ModuleTarget:
     """The parameters and persistent buffers of a module by the names of its `state_dict()`."""
 
     def __init__(self, module: Any) -> None:
-        """Raises PlanError where two of them share a part of their memory: setting one would change the other."""
+        """Raises PlanError for no module, and where two share a part of their memory: setting one changes the other."""
+        if not is_module(module):
+            raise PlanError(f"a {type(module).__name__}", expected="a live torch module")
         self.module = module
         self.slots: dict[str, Slot] = {}
         self._collect(module, "")
@@ -256,6 +258,10 @@ def _in_a_list(held: list[Any]) -> bool:
 
 def as_torch_value(value: Lazy, files: MappedFiles | None = None) -> Any:
     """Return the torch tensor of a lazy one, computed ones too; in place in `files` where they are given."""
+    if value.absent and value.numel:
+        raise UnsupportedError(
+            f"values that are not there ({value.absent})", remedy="give a state dict with its values"
+        )
     if isinstance(value, Tensor):
         if files is not None:
             value.check()

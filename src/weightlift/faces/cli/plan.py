@@ -39,6 +39,8 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.invert:
         if not arguments.rules:
             raise PlanError("--invert without a plan", expected="--rules FILE")
+        if arguments.explain is not None:
+            raise PlanError("--explain beside --invert", expected="one of them")
         with redirect_stdout(sys.stderr):  # what a factory prints is no part of the output
             plan = inverted_plan(arguments.source, arguments.target, arguments.rules, **sides)
         if arguments.out:
