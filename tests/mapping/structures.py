@@ -8,8 +8,9 @@ from collections.abc import Iterator
 from random import Random
 from typing import Any
 
-from mapbench import FOLDER
 from weightlift.dtypes import DTYPES
+
+from mapbench import FOLDER
 
 Schema = dict[str, Any]
 Items = list[tuple[tuple[str, ...], str, Any]]

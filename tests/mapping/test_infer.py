@@ -5,6 +5,15 @@ from __future__ import annotations
 import os
 
 import pytest
+
+import weightlift as wl
+from weightlift.mapping.infer.find import find
+from weightlift.mapping.infer.infer import inferred_plan
+from weightlift.mapping.infer.match import Match
+from weightlift.mapping.resolve import Resolution
+from weightlift.tensors.lazy import Storage, contiguous, product
+
+from mapbench import FOLDER, Pair
 from structures import (
     Changed,
     Schema,
@@ -17,14 +26,6 @@ from structures import (
     two_towers,
     vision_transformer,
 )  # fmt: skip
-
-import weightlift as wl
-from mapbench import FOLDER, Pair
-from weightlift.mapping.infer.find import find
-from weightlift.mapping.infer.infer import inferred_plan
-from weightlift.mapping.infer.match import Match
-from weightlift.mapping.resolve import Resolution
-from weightlift.tensors.lazy import Storage, contiguous, product
 
 CASES = int(os.environ.get("WEIGHTLIFT_CASES", "300"))
 
@@ -177,7 +178,7 @@ def test_an_unsure_plan_is_not_carried_out():
     new = torch.nn.ModuleDict({"foo": torch.nn.Linear(4, 4), "bar": torch.nn.Linear(4, 4)})
     before = {key: value.clone() for key, value in new.state_dict().items()}
     plan = wl.plan(old, new)
-    with pytest.raises(wl.WeightliftError, match="is not settled"):
+    with pytest.raises(wl.WeightliftError, match="lines are not settled"):
         plan.apply(new, wl.StateDict.from_module(old))
     assert all(torch.equal(value, before[key]) for key, value in new.state_dict().items())
     wl.Plan.parse(plan.text.replace("!unsure", "")).apply(new, wl.StateDict.from_module(old))
