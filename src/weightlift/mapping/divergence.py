@@ -1,0 +1,55 @@
+"""Where a new model first parts from an old one: module by module, in the order in which they are done."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from ..tensors.torch_forward import Step, difference
+from ..typed import Any
+
+
+def first_diverging(old: Sequence[Step], new: Sequence[Step], tolerance: float) -> str | None:
+    """Return the first new module whose output has no equal in the old model, while its first input has one.
+
+    Only outputs that have a shape in common with an output of the old model can be told; what a fused layer gives
+    has no counterpart. Nor has what is inside a module whose own output has an equal. Where every input differs, it
+    is the first whose output does.
+    """
+    given = _Known((tensor for step in old for tensor in (*step.inputs, *step.outputs)), tolerance)
+    made = _Known((tensor for step in old for tensor in step.outputs), tolerance)
+    agreeing = {step.module for step in new if step.outputs and all(map(made.has, step.outputs))}
+    diverging = [
+        step
+        for step in new
+        if any(made.comparable(tensor) and not made.has(tensor) for tensor in step.outputs)
+        and not any(step.module != other and is_inside(step.module, other) for other in agreeing)
+    ]
+    fed_alike = [step for step in diverging if not step.inputs or given.has(step.inputs[0])]
+    return next((step.module for step in (*fed_alike, *diverging)), None)
+
+
+class _Known:
+    """Tensors of the old model, by shape."""
+
+    def __init__(self, tensors: Iterable[Any], tolerance: float) -> None:
+        self.tolerance = tolerance
+        self.by_shape: dict[tuple[int, ...], list[Any]] = {}
+        for tensor in tensors:
+            self.by_shape.setdefault(tuple(tensor.shape), []).append(tensor)
+
+    def comparable(self, tensor: Any) -> bool:
+        return tuple(tensor.shape) in self.by_shape
+
+    def has(self, tensor: Any) -> bool:
+        alike = self.by_shape.get(tuple(tensor.shape), ())
+        return any(difference(known, tensor) <= self.tolerance for known in alike)
+
+
+def is_inside(name: str, module: str) -> bool:
+    """Whether a module or tensor is a module of that name, or in it."""
+    return not module or name == module or name.startswith(f"{module}.")
+
+
+def holder(key: str, done: Iterable[str]) -> str:
+    """Return the innermost module that was called and has a tensor in it: some read what their parts hold."""
+    return max((module for module in done if is_inside(key, module)), key=len, default="")
