@@ -235,13 +235,39 @@ def test_only_unsure_lines_are_exchanged(x):
     assert (found.possible, found.tried, found.settled) == (0, 0, None)
 
 
-def test_too_many_meanings_are_not_tried(x):
-    """Beyond `max_tries` nothing is tried, and the result says how many there would be."""
-    lines = [f"{i}.norm{n}.{{t}} -> {i}.ln_{'ba'[n - 1]}.{{t}} !unsure" for i in range(2) for n in (1, 2)]
-    plan = Plan.of("\n".join([*lines, REST]))
-    found = plan.verify(old_blocks(), new_blocks(), x, max_tries=3)
-    assert (found.possible, found.tried, found.settled) == (23, 0, None)
-    assert plan.verify(old_blocks(), new_blocks(), x).proving == 1
+def by_layer(count: int) -> str:
+    """Every norm on unsure lines of its own: the blocks in reverse order, and the two norms of each exchanged."""
+    return "\n".join(
+        f"{i}.norm{n}.{name} -> {count - 1 - i}.ln_{'ba'[n - 1]}.{name} !unsure"
+        for i in range(count)
+        for n in (1, 2)
+        for name in ("weight", "bias")
+    )
+
+
+def test_many_meanings_are_tried_module_by_module(x):
+    """Where there are too many, the first diverging module is put right, then the next, to the end."""
+    plan = Plan.of(f"{by_layer(6)}\n{REST}")
+    found = plan.verify(old_blocks(6), new_blocks(6), x, max_tries=500)
+    assert found.possible > 10**20
+    assert found.tried < 500
+    assert found.proving == 1
+    norms = [rule.sides for rule in found.settled.rules if "norm" in rule.sides[0]]
+    assert len(norms) == len(found.exchanged) == 24
+    assert {source.replace("norm1", "ln_a").replace("norm2", "ln_b") == target for source, target in norms} == {True}
+    assert found.settled.verify(old_blocks(6), new_blocks(6), x).ok
+
+
+def test_the_search_ends_at_its_limit(x):
+    """No more than `max_tries` are tried, and then nothing is settled."""
+    plan = Plan.of(f"{by_layer(6)}\n{REST}")
+    found = plan.verify(old_blocks(6), new_blocks(6), x, max_tries=3)
+    assert (found.tried, found.proving, found.settled) == (3, 0, None)
+
+
+def test_what_is_dropped_need_not_be_in_the_model(x):
+    """A plan for a file may drop what only the file has; a live model proves it all the same."""
+    assert Plan.of(RIGHT + '\nmask -> drop "made anew"').verify(old_blocks(), new_blocks(), x).ok
 
 
 def test_what_the_outputs_do_not_depend_on_stays_unsure():

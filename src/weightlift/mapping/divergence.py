@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from ..tensors.torch_forward import Step, difference
 from ..typed import Any
+from .resolve import Resolution
 
 
 def first_diverging(old: Sequence[Step], new: Sequence[Step], tolerance: float) -> str | None:
@@ -50,6 +51,21 @@ def is_inside(name: str, module: str) -> bool:
     return not module or name == module or name.startswith(f"{module}.")
 
 
-def holder(key: str, done: Iterable[str]) -> str:
-    """Return the innermost module that was called and has a tensor in it: some read what their parts hold."""
-    return max((module for module in done if is_inside(key, module)), key=len, default="")
+def held_by(done: Sequence[str], resolution: Resolution) -> dict[str, set[int]]:
+    """Return module -> the lines of the rules that fill it.
+
+    What a tensor lies in is the innermost module that was called: some read what their parts hold.
+    """
+    out: dict[str, set[int]] = {}
+    called = set(done)
+    for key, made in resolution.made.items():
+        at = key.rpartition(".")[0]
+        while at and at not in called:
+            at = at.rpartition(".")[0]
+        out.setdefault(at, set()).update(piece.rule.line for piece in made.pieces)
+    return out
+
+
+def filling(module: str, held: Mapping[str, set[int]]) -> set[int]:
+    """Return the lines that fill a module itself, or where it has no tensors of its own, its parts."""
+    return held.get(module) or set().union(*(lines for at, lines in held.items() if is_inside(at, module)))
