@@ -150,6 +150,26 @@ def test_a_square_weight_that_should_be_transposed_is_found():
     assert (found.ok, found.module) == (False, "0")
 
 
+def test_positions_are_found_with_a_batch_of_one_and_without():
+    """Outputs are compared whatever sizes of 1 they have: position embeddings that were doubled are named."""
+
+    class Positions(nn.Module):
+        def __init__(self, *, batch: bool) -> None:
+            super().__init__()
+            self.words, self.places, self.head = nn.Embedding(9, 4), nn.Embedding(5, 4), nn.Linear(4, 2)
+            self.batch = batch
+
+        def forward(self, ids):
+            at = torch.arange(5)[None] if self.batch else torch.arange(5)
+            return self.head(self.words(ids) + self.places(at))
+
+    plan = Plan.of("{t}.weight -> {t}.weight except places.weight\nplaces.weight -> places.weight : scale(2)\n"
+                   "head.bias -> head.bias")  # fmt: skip
+    found = plan.verify(Positions(batch=True), Positions(batch=False), torch.randint(9, (2, 5)))
+    assert (found.ok, found.module) == (False, "places")
+    assert [rule.line for rule in found.lines] == [6]
+
+
 def test_batch_norm_is_proven_by_its_running_values():
     """Running means and variances are random too, and variances positive; swapped ones are found."""
     old = nn.Sequential(nn.BatchNorm1d(4), nn.Linear(4, 4), nn.BatchNorm1d(4))
@@ -511,6 +531,14 @@ def test_meta_models_are_refused(x):
     """A model without values cannot run, and the error says what to do."""
     with pytest.raises(PlanError, match="a tensor without values; initialise the model first"):
         Plan.of(RIGHT).verify(old_blocks(), new_blocks().to("meta"), x)
+
+
+def test_models_of_inference_mode_are_refused(x):
+    """Tensors that were made in inference mode cannot be written, and the error says so."""
+    with torch.inference_mode():
+        made = new_blocks()
+    with pytest.raises(PlanError, match="a tensor made in inference mode; make the model outside of it"):
+        Plan.of(RIGHT).verify(old_blocks(), made, x)
 
 
 # ---- as data ----

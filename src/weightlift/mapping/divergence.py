@@ -30,20 +30,24 @@ def first_diverging(old: Sequence[Step], new: Sequence[Step], tolerance: float) 
 
 
 class _Known:
-    """Tensors of the old model, by shape."""
+    """Tensors of the old model, by their sizes but those of 1: positions may be held with a batch of one or without."""
 
     def __init__(self, tensors: Iterable[Any], tolerance: float) -> None:
         self.tolerance = tolerance
-        self.by_shape: dict[tuple[int, ...], list[Any]] = {}
+        self.by_sizes: dict[tuple[int, ...], list[Any]] = {}
         for tensor in tensors:
-            self.by_shape.setdefault(tuple(tensor.shape), []).append(tensor)
+            self.by_sizes.setdefault(_sizes(tensor), []).append(tensor.squeeze())
 
     def comparable(self, tensor: Any) -> bool:
-        return tuple(tensor.shape) in self.by_shape
+        return _sizes(tensor) in self.by_sizes
 
     def has(self, tensor: Any) -> bool:
-        alike = self.by_shape.get(tuple(tensor.shape), ())
-        return any(difference(known, tensor) <= self.tolerance for known in alike)
+        alike = self.by_sizes.get(_sizes(tensor), ())
+        return any(difference(known, tensor.squeeze()) <= self.tolerance for known in alike)
+
+
+def _sizes(tensor: Any) -> tuple[int, ...]:
+    return tuple(size for size in tensor.shape if size != 1)
 
 
 def is_inside(name: str, module: str) -> bool:

@@ -47,13 +47,14 @@ def lent(model: Any, *, wide: bool) -> Iterator[None]:
     """
     kept = [_Kept(module) for module in model.modules()]
     held = {id(tensor): tensor for each in kept for tensor in each.tensors}
-    before = [(tensor, tensor.data) for tensor in held.values()]
+    before: list[tuple[Any, Any]] = []
     fresh: dict[View, Any] = {}
     try:
-        for tensor, data in before:
-            view = view_of(data, id(tensor))
+        for tensor in held.values():
+            data, view = tensor.data, view_of(tensor, id(tensor))
             if view not in fresh:
                 fresh[view] = _copied(data, wide=wide)
+            before.append((tensor, data))
             tensor.data = fresh[view]
         model.eval()
         yield
@@ -95,6 +96,8 @@ def _copied(data: Any, *, wide: bool) -> Any:
 
     if torch.nn.parameter.is_lazy(data) or data.device.type == "meta":
         raise CannotRunError("a tensor without values", remedy="initialise the model first")
+    if data.is_inference():
+        raise CannotRunError("a tensor made in inference mode", remedy="make the model outside of it")
     try:
         return data.to(_wider(data) if wide else data.dtype, copy=True)
     except (RuntimeError, TypeError, NotImplementedError) as error:
