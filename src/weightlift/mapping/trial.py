@@ -13,7 +13,7 @@ from ..values import dataclass, replace
 from .apply import apply_to_module
 from .exchanges import Lefts
 from .plan import Plan
-from .resolve import Resolution, resolve
+from .resolve import Made, Resolution, resolve
 from .rules import Rule
 from .settle import reworded
 
@@ -46,7 +46,7 @@ class Trial:
         self.weights = weights
         self.expected = expected
         self.target = ModuleTarget(side.model)
-        self.filled: dict[str, tuple[tuple[object, ...], ...]] = {}
+        self.filled: dict[str, Made] = {}  # kept, since what is computed is told apart by its identity
         self.eps, self.dtype = expected.eps, expected.dtype
 
     @property
@@ -78,12 +78,11 @@ class Trial:
     def fill(self, resolution: Resolution) -> None:
         """Set down what differs from what is there."""
         resolution.raise_problems()
-        now = {key: tuple(piece.value.view for piece in made.pieces) for key, made in resolution.made.items()}
-        changed = {key: made for key, made in resolution.made.items() if self.filled.get(key) != now[key]}
+        changed = {key: made for key, made in resolution.made.items() if not _is_same(self.filled.get(key), made)}
         for made in resolution.made.values():
             self._coarsen(made.cast_from)
         apply_to_module(replace(resolution, made=changed), self.target, self.weights)
-        self.filled = now
+        self.filled = dict(resolution.made)
 
     def _coarsen(self, dtype: str, eps: float = 0.0) -> None:
         eps = eps or (epsilon(dtype) if dtype else 0.0)
@@ -129,6 +128,10 @@ class Trial:
                 self.filled.pop(other, None)
         self.fill(resolution)
         return not self.proves(apart)
+
+
+def _is_same(filled: Made | None, made: Made) -> bool:
+    return filled is not None and [p.value.view for p in filled.pieces] == [p.value.view for p in made.pieces]
 
 
 def _apart(expected: Mapping[str, Any], found: Mapping[str, Any]) -> float:
