@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
-from ..tensors.torch_forward import Step, difference
+from ..tensors.torch_differences import difference
+from ..tensors.torch_forward import Step
 from ..typed import Any
 from .resolve import Resolution
 

@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from ..errors import PlanError
 from ..state_dict import StateDict
-from ..tensors.torch_forward import CannotRunError, Forward, difference, disturb, epsilon, forward
+from ..tensors.torch_differences import difference, epsilon
+from ..tensors.torch_forward import CannotRunError, Forward, disturb, forward
 from ..tensors.torch_modules import ModuleTarget
 from ..typed import Any
 from ..values import dataclass, replace

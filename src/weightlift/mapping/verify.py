@@ -10,7 +10,8 @@ from collections.abc import Collection
 
 from ..errors import PlanError
 from ..state_dict import StateDict
-from ..tensors.torch_forward import CannotRunError, Step, lent, randomise, says_something
+from ..tensors.torch_differences import says_something
+from ..tensors.torch_forward import CannotRunError, Step, lent, randomise
 from ..tensors.torch_modules import is_module
 from ..typed import Any
 from ..values import replace

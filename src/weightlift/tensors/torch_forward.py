@@ -99,12 +99,13 @@ def _copied(data: Any, *, wide: bool) -> Any:
     if data.is_inference():
         raise CannotRunError("a tensor made in inference mode", remedy="make the model outside of it")
     try:
-        return data.to(_wider(data) if wide else data.dtype, copy=True)
+        return data.to(wider(data) if wide else data.dtype, copy=True)
     except (RuntimeError, TypeError, NotImplementedError) as error:
         raise CannotRunError(f"a tensor that cannot be copied: {error}") from None
 
 
-def _wider(tensor: Any) -> Any:
+def wider(tensor: Any) -> Any:
+    """Return the type of 64 bits for a floating or complex tensor, its own for any other."""
     import torch
 
     return torch.float64 if tensor.is_floating_point() else torch.complex128 if tensor.is_complex() else tensor.dtype
@@ -140,7 +141,7 @@ def _random(name: str, like: Any, generator: Any) -> Any:
     if len(shape) < 2 or "var" in name.rpartition(".")[2]:
         return torch.rand(shape, generator=generator, dtype=torch.float64) + 0.5
     inputs = max(1, like.numel() // max(1, shape[0]))
-    return torch.randn(shape, generator=generator, dtype=_wider(like)) * (2 / inputs) ** 0.5
+    return torch.randn(shape, generator=generator, dtype=wider(like)) * (2 / inputs) ** 0.5
 
 
 def disturb(tensor: Any, seed: int) -> None:
@@ -209,7 +210,7 @@ def _widened(value: Any) -> Any:
     import torch
 
     if isinstance(value, torch.Tensor):
-        return value.to(_wider(value))
+        return value.to(wider(value))
     if type(value) in (list, tuple):
         return type(value)(map(_widened, value))
     return {key: _widened(item) for key, item in value.items()} if type(value) is dict else value
@@ -253,44 +254,3 @@ def _precision() -> Any:
             return made
 
     return Precision()
-
-
-def epsilon(dtype: str) -> float:
-    """Return the distance from 1 to the next number of a floating type by torch's name; 0 of any other type."""
-    import torch
-
-    found = getattr(torch, dtype, None)
-    return float(torch.finfo(found).eps) if found is not None and (found.is_floating_point or found.is_complex) else 0.0
-
-
-def difference(expected: Any, found: Any) -> float:
-    """Return how far two tensors are apart at most, as a share of the value there plus that of a usual value.
-
-    Integers are equal (0) or not (infinite), as are infinities and what is no number. The usual value is the median:
-    the largest may be the -1e38 of something masked, beside which everything is equal.
-    """
-    import torch
-
-    if expected.shape != found.shape:
-        return float("inf")
-    if not (expected.is_floating_point() or expected.is_complex()):
-        return 0.0 if torch.equal(expected, found.to(expected.dtype)) else float("inf")
-    one, two = expected.to(_wider(expected)), found.to(_wider(expected))
-    finite = torch.isfinite(one)
-    if not torch.equal(torch.isfinite(two), finite) or not torch.equal(
-        one[~finite].nan_to_num(), two[~finite].nan_to_num()
-    ):
-        return float("inf")
-    one, two = one[finite], two[finite]
-    size = one.abs()
-    if not size.numel():
-        return 0.0
-    usual = size[size > 0].median() if bool((size > 0).any()) else torch.ones(())
-    return float(((one - two).abs() / (size + usual)).max())
-
-
-def says_something(tensor: Any) -> bool:
-    """Whether a tensor has floating values by which two models could be told apart."""
-    import torch
-
-    return bool((tensor.is_floating_point() or tensor.is_complex()) and torch.isfinite(tensor).any())
