@@ -62,13 +62,8 @@ def made_by(factory: str) -> Any:
     Raises:
         SourceError: it cannot be imported or called, or makes something else.
     """
-    place, _, attribute = factory.partition(":")
-    if os.getcwd() not in sys.path:
-        sys.path.insert(0, os.getcwd())
+    made = imported(factory)
     try:
-        made: Any = import_module(place)
-        for part in attribute.split("."):
-            made = getattr(made, part)
         made = made if is_module(made) else made()
     except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever the user's code raises is told, not passed on
         raise SourceError(f"cannot be made: {type(error).__name__}: {error}", where=factory) from None
@@ -80,6 +75,26 @@ def made_by(factory: str) -> Any:
 def _of_weights(weights: StateDict, told: str) -> Aim:
     schema = headers(weights)
     return Aim(schema, weights.ties, [key for key in weights if key not in schema], told)
+
+
+def imported(place: str) -> Any:
+    """Import what `package.module:name` names, from the current folder or the path; runs that code.
+
+    Raises:
+        SourceError: it is spelled otherwise, or cannot be imported.
+    """
+    if not _FACTORY.fullmatch(place):
+        raise SourceError(f"{place!r} names no code", expected="package.module:name")
+    module, _, attribute = place.partition(":")
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    try:
+        found: Any = import_module(module)
+        for part in attribute.split("."):
+            found = getattr(found, part)
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - as above
+        raise SourceError(f"cannot be made: {type(error).__name__}: {error}", where=place) from None
+    return found
 
 
 def _of_module(module: Any, told: str) -> Aim:

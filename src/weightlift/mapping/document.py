@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 BASIC, LITERAL = '"' * 3, "'" * 3
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
@@ -39,12 +39,21 @@ def first_lines(text: str) -> list[int]:
 
 def turned_round(text: str, turned: Callable[[str], str]) -> str:
     """Return a plan's text with each line of its rules replaced, and its sides swapped; all else stays."""
+    return _replaced(text, turned, _OTHER)
+
+
+def each_line(text: str, change: Callable[[str], str]) -> str:
+    """Return a plan's text with each line of its rules replaced; all else stays."""
+    return _replaced(text, change, {side: side for side in _OTHER})
+
+
+def _replaced(text: str, change: Callable[[str], str], sides: Mapping[str, str]) -> str:
     import tomllib
 
     def replaced(found: re.Match[str]) -> str:
         if found["rules"]:
             lines = tomllib.loads(f"rules = {found['rules']}")["rules"].removesuffix("\n").split("\n")
-            return text[found.start() : found.start("rules")] + quoted("\n".join(map(turned, lines)))
-        return found[0].replace(found["side"], _OTHER[found["side"]]) if found["side"] else found[0]
+            return text[found.start() : found.start("rules")] + quoted("\n".join(map(change, lines)))
+        return found[0].replace(found["side"], sides[found["side"]]) if found["side"] else found[0]
 
     return _TOKENS.sub(replaced, text)

@@ -18,6 +18,7 @@ from .schema import entries_of, headers, schema_hash, schema_of
 if TYPE_CHECKING:
     from ..state_dict import StateDict
     from .optimizer_report import OptimizerReport
+    from .verification import Verification
 
 VERSION = 1
 
@@ -194,6 +195,20 @@ class Plan:
         from .optimizer_state import apply_optimizer
 
         return apply_optimizer(self.rules, optimizer, source, model=model, **given)
+
+    def verify(self, old_model: Any, new_model: Any, inputs: Any, **given: Any) -> Verification:
+        """Return whether the new model computes what the old one does, proven by a forward pass on random weights.
+
+        `inputs` are a tensor, a tuple, a dict of keywords, or a callable that takes a model and returns its output;
+        `new_inputs=` are those of the new model where they differ. `seed=` is that of the weights, `max_tries=` how
+        many other meanings of the `!unsure` rules are tried. Both models come back exactly as they were.
+
+        Raises:
+            PlanProblems: every problem but `!unsure`. PlanError: a model that does not run, or outputs unlike in kind.
+        """
+        from .verify import verify
+
+        return verify(self, old_model, new_model, inputs, **given)
 
     def __str__(self) -> str:
         return self.text
