@@ -7,7 +7,7 @@ from collections.abc import Mapping
 import ml_dtypes
 import numpy as np
 import pytest
-from mapbench import FOLDER, Pair
+from mapbench import FOLDER, Pair, carried_out
 
 from weightlift.dtypes import DTYPES
 from weightlift.mapping.infer.by_values import by_values
@@ -111,6 +111,10 @@ def test_a_fused_vector_is_found_in_its_parts_although_elements_are_equal():
     a, b = random(600, dtype=ml_dtypes.bfloat16), random(600, dtype=ml_dtypes.bfloat16)
     q, k, v = np.split(a, 3)
     assert found({"b": b, "a": a}, {"q": q, "k": k, "v": v}) == [("a", "q k v", "split(0)")]
+    big = random(6144, dtype=ml_dtypes.bfloat16)
+    q, k, v = big.reshape(256, 3, 8).swapaxes(0, 1).reshape(3, 2048)
+    ops = 'rearrange("(a b c) -> (b a c)", a=256, b=3, c=8) | split(0)'
+    assert found({"b": b, "a": big}, {"q": q, "k": k, "v": v}) == [("a", "q k v", ops)]
 
 
 def test_parts_are_found_in_a_fused_tensor():
@@ -144,6 +148,8 @@ def test_experts_are_found_stacked_and_taken_apart():
     assert found(apart, {"both": both.transpose(0, 2, 1)}) == [(names, "both", "cat(0) | t | stack(0)")]
     split = {f"{i}.up": part for i, part in enumerate(up)}
     assert found({"up": np.stack(up)}, split) == [("up", "0.up 1.up 2.up", "unstack(0)")]
+    assert found({"both": both}, apart) == [("both", names, "unstack(0) | split(0)")]
+    assert found({"both": both.transpose(0, 2, 1)}, apart) == [("both", names, "unstack(0) | split(1) | t")]
 
 
 @pytest.mark.parametrize("name", ["bfloat16", "float16", "float8_e4m3fn"])
@@ -175,6 +181,18 @@ def test_names_choose_between_equal_values():
     by_target = {match.targets[0]: match for match in matches}
     assert by_target["layers.0.proj.weight"].evidence == "value"
     assert by_target["layers.1.norm.weight"].evidence != "value"
+
+
+def test_neighbours_choose_between_equal_values():
+    """Of counters that are all the same, the one beside the weights of which the others are made is taken."""
+    source, target = {}, {}
+    for i, j in ((0, 3), (1, 1), (2, 2), (3, 0)):
+        weight = random(4, 4)
+        source |= {f"a.{i}.weight": weight, f"a.{i}.count": np.array(100)}
+        target |= {f"b.{j}.weight": weight, f"b.{j}.count": np.array(100)}
+    matches = {match.targets: (match.sources, match.doubt) for match in by_values(tensors(source), tensors(target))}
+    assert matches["b.3.count",] == (("a.0.count",), "")
+    assert matches["b.0.count",] == (("a.3.count",), "")
 
 
 def test_equal_values_that_names_do_not_tell_apart_are_doubtful():
@@ -231,7 +249,8 @@ def test_a_recorded_conversion_is_recovered(name):
     recovered = set()
     for match in by_values(pair.source, target):
         assert (match.evidence, match.doubt) == ("value", "")
-        rule, (before, after) = rule_of(match, [target[key] for key in match.targets])
+        sides = (pair.source, match.sources), (target, match.targets)
+        rule, (before, after) = rule_of(match, *([side[key] for key in keys] for side, keys in sides))
         made = Plan.of(rule).check({new: pair.source[key] for new, key in zip(before, match.sources, strict=True)}).made
         for new, key in zip(after, match.targets, strict=True):
             assert made[new].value.tobytes() == pair.expected(key).tobytes(), key
@@ -239,6 +258,23 @@ def test_a_recorded_conversion_is_recovered(name):
             assert names[0] == names[1], key
         recovered |= set(match.targets)
     assert recovered == {key for key, op in pair.truth.items() if op["op"] not in ("none", "computed")}
+
+
+@needs_pairs
+@pytest.mark.parametrize("name", ["gptneox_hf_to_litgpt", "levit128s_timm_to_hf", "qwen3moe_hf4_to_hf5_fused"])
+def test_a_recorded_conversion_is_recovered_from_rounded_numbers(name):
+    """Weights in bfloat16, which repeat, of a source in float32, and counters that are all the same, are told apart."""
+    pair = Pair.load(name)
+    source = {
+        key: random(*shape) if dtype == "float32" else np.full(shape, 100, dtype)
+        for key, shape, dtype in pair.record["source"]
+    }
+    target = {key: carried_out(op, source) for key, op in pair.truth.items()}
+    target = {key: value.astype(ml_dtypes.bfloat16) if value.dtype == "f" else value for key, value in target.items()}
+    matches = by_values(tensors(source), tensors(target))
+    assert {match.doubt for match in matches} == {""}
+    made_of = {key: list(match.sources) for match in matches for key in match.targets}
+    assert made_of == {key: op["from"] for key, op in pair.truth.items()}
 
 
 @needs_pairs

@@ -15,6 +15,8 @@ from ...typed import TYPE_CHECKING, Any
 from ...values import dataclass, replace
 from ..schema import headers
 from .arrange import arrangement
+from .beside import module_origins, same_place, several
+from .experts import EXPERTS, row_members, taken_apart
 from .find import find
 from .fingerprints import Fingerprint, fingerprint, readings
 from .match import Match
@@ -26,9 +28,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     Array = np.ndarray[Any, Any]
-
-_EXPERTS = 3  # dimensions of what holds a matrix for each expert
-_TOLD = 3  # candidates that a doubt names
 
 
 def by_values(source: Mapping[str, Any], target: Mapping[str, Any]) -> list[Match]:
@@ -58,6 +57,7 @@ class _Recovery:
         self.names = list(self.source)
         self.shelves = self._shelves()
         self.found: dict[str, Match] = {}
+        self.nowhere: dict[DType, dict[str, Fingerprint]] = {}
         self._named: dict[str, Match] | None = None
 
     def matches(self) -> list[Match]:
@@ -71,9 +71,13 @@ class _Recovery:
                 rest.append((name, seen))
         for group in _connected(opened):
             self._join(group)
+        for dtype, wanted in self.nowhere.items():
+            self._take_apart(dtype, wanted)
         rest += [(one.name, []) for one in opened]
+        origins = module_origins(self.found.values())
         for name, candidates in rest:
-            if name not in self.found:
+            beside = same_place(name, candidates, origins)
+            if name not in self.found and not (beside and self._enter(beside)):
                 self._by_name(name, candidates)
         places = {name: i for i, name in enumerate(self.target)}
         every = {match.targets: match for match in self.found.values()}
@@ -119,8 +123,11 @@ class _Recovery:
         way = shelf.way(seen)
         if way is not None:
             return _Open(name, tensor.dtype, Member(seen, way))
-        parts = self._taken_apart(seen, values, shelf)
-        return _Open(name, tensor.dtype, parts[0], parts) if parts else []
+        parts = row_members(values, shelf)
+        if parts:
+            return _Open(name, tensor.dtype, parts[0], parts)
+        self.nowhere.setdefault(tensor.dtype, {})[name] = seen
+        return []
 
     def _enter_whole(self, name: str, candidates: list[str], values: Array) -> None:
         """Enter a target that one source makes, whatever its names."""
@@ -131,17 +138,6 @@ class _Recovery:
         words = arrangement(self._values(self.source[chosen], self.target[name].dtype), values)
         if words is not None:
             self._enter(Match((chosen,), (name,), " | ".join(words), "value"))
-
-    def _taken_apart(self, seen: Fingerprint, values: Array, shelf: Shelf) -> tuple[Member, ...]:
-        """The rows of a tensor of three dimensions, each with its way; none where one has no way."""
-        members = []
-        for part in values if len(seen.dims) == values.ndim == _EXPERTS else ():
-            inner = fingerprint(part)
-            way = shelf.way(inner)
-            if way is None:
-                return ()
-            members.append(Member(inner, way))
-        return tuple(members)
 
     # ---- several at once ----
 
@@ -186,12 +182,28 @@ class _Recovery:
         match = Match(sources, (one.name,), " | ".join([*steps.words, "stack(0)"]), "value")
         return self._settled(match, [names[i] for i in rivals])
 
+    def _take_apart(self, dtype: DType, wanted: Mapping[str, Fingerprint]) -> None:
+        """Enter targets that are parts of the rows of a source."""
+        names = [
+            name
+            for name in self.shelves[dtype][0]
+            if len(self.source[name].shape) == EXPERTS and 1 not in self.source[name].shape
+        ]
+        found = taken_apart(
+            wanted,
+            names,
+            lambda name: self._values(self.source[name], dtype),
+            lambda name: self._values(self.target[name], dtype),
+        )
+        for one in found:
+            self._enter(Match((one.source,), one.targets, one.ops, "value"))
+
     def _settled(self, match: Match, rivals: list[str]) -> bool:
         """Enter a match; where other slices hold the same values, rather what the names say of its targets."""
         named = [self._by_names().get(name) for name in match.targets] if rivals else [None]
         if all(one is not None and self._enter(one) for one in named):
             return True
-        return self._enter(replace(match, doubt=_several(sorted(rivals, key=self.names.index)) if rivals else ""))
+        return self._enter(replace(match, doubt=several(sorted(rivals, key=self.names.index)) if rivals else ""))
 
     # ---- what values leave open ----
 
@@ -201,7 +213,7 @@ class _Recovery:
         if named is not None and self._enter(named):
             return
         for chosen in candidates[:1]:
-            doubt = _several(candidates) if len(candidates) > 1 else "such values are in many tensors by chance"
+            doubt = several(candidates) if len(candidates) > 1 else "such values are in many tensors by chance"
             values = [self._values(item, self.target[name].dtype) for item in (self.source[chosen], self.target[name])]
             words = arrangement(values[0], values[1])
             if words is not None:
@@ -224,11 +236,6 @@ class _Recovery:
         for name in match.targets:
             self.found[name] = match
         return True
-
-
-def _several(names: list[str]) -> str:
-    told = ", ".join(names[:_TOLD]) + (", ..." if len(names) > _TOLD else "")
-    return f"the same values are in {told}" if len(names) > 1 else f"the same values are twice in {told}"
 
 
 def _connected(opened: list[_Open]) -> Iterable[list[_Open]]:

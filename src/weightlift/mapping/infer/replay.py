@@ -19,8 +19,8 @@ def replays(match: Match, source: Mapping[str, Any], target: Mapping[str, Any]) 
     tensors = [source[name] for name in match.sources], [target[name] for name in match.targets]
     if not all(isinstance(tensor, Lazy) for side in tensors for tensor in side):
         return False
-    rule, names = rule_of(match, tensors[1])
     try:
+        rule, names = rule_of(match, *tensors)
         resolution = Plan.of(rule).check(
             dict(zip(names[0], tensors[0], strict=True)),
             {name: (tuple(item.shape), item.dtype) for name, item in zip(names[1], tensors[1], strict=True)},
@@ -35,11 +35,11 @@ def replays(match: Match, source: Mapping[str, Any], target: Mapping[str, Any]) 
         return False
 
 
-def rule_of(match: Match, targets: Sequence[Lazy]) -> tuple[str, tuple[list[str], list[str]]]:
+def rule_of(match: Match, sources: Sequence[Lazy], targets: Sequence[Lazy]) -> tuple[str, tuple[list[str], list[str]]]:
     """Return a rule for a match and the names that it uses: plain ones, whatever the tensors are called.
 
-    The sources of two joins are a grid, the last join running slowest: `cat(0) | stack(0)` of all parts of
-    the first, then of the second.
+    The sources of two joins are a grid: for `cat(0) | stack(0)`, all parts of the first row, then of the second.
+    So are the targets of `unstack(0) | split(0)`.
     """
     words = [word.strip() for word in match.ops.split(" | ")] if match.ops else []
     kinds = [word.partition("(")[0] for word in words]
@@ -55,6 +55,11 @@ def rule_of(match: Match, targets: Sequence[Lazy]) -> tuple[str, tuple[list[str]
             raise WeightliftError(f"{len(match.sources)} sources for {many} rows")
     after = [f"t.p{i}" for i in range(len(match.targets))]
     right = after[0] if len(after) == 1 else f"t.{_choices('p', len(after))}"
+    if sum(kind in PARTING for kind in kinds) > 1:
+        many = sources[0].shape[0]
+        few = max(1, len(after) // many)
+        after = [f"t.p{i}.q{j}" for i in range(many) for j in range(few)]
+        right = f"t.{_choices('p', many)}.{_choices('q', few)}"
     if len(after) > 1 and not any(kind in PARTING for kind in kinds):
         words.append("copy")
     flags = " !lossy" if any(kind in ("slice", "rows", "cast") for kind in kinds) else ""

@@ -70,31 +70,47 @@ class Shelf:
         return min(ways, key=lambda way: len(way.runs), default=None)
 
     def _runs(self, line: Array) -> tuple[list[Run], set[int]] | None:
-        runs: list[Run] = []
+        """The runs that slices make, from the rarest slice of what is left on, and sources that could be meant too."""
+        import numpy as np
+
+        low, high = (np.searchsorted(self._sums, line, side) for side in ("left", "right"))
+        counts = high - low
+        if not counts.all():
+            return None
+        runs: dict[int, Run] = {}
         rivals: set[int] = set()
-        at = 0
-        while at < len(line):
-            places = self._at(line[at])
-            if not places or len(places) > _MOST_PLACES:
+        used: set[int] = set()
+        left = [(0, len(line))]
+        while left:
+            start, stop = left.pop()
+            at = start if counts[start] == 1 else start + int(counts[start:stop].argmin())
+            if counts[at] > _MOST_PLACES:
                 return None
-            before = (runs[-1].source, runs[-1].slot) if runs else None
-            found = [self._run(line, at, *self._held[where], place) for where, place in places]
-            run = max(found, key=lambda run: (run.count, (run.source, run.slot) == before))
-            for other in found:
+            places = zip(
+                self._lines[low[at] : high[at]].tolist(), self._places[low[at] : high[at]].tolist(), strict=True
+            )
+            found = [self._run(line[start:stop], at - start, where, place) for where, place in places]
+            begin, run = max(found, key=lambda one: (one[1].count, one[1].source in used))
+            for _, other in found:
                 is_alias = self.sources[other.source] is self.sources[run.source]
                 if other.count == run.count and not (is_alias and other.start == run.start):
                     rivals |= {run.source, other.source}
-            runs.append(run)
-            at += run.count
-        return runs, rivals
+            runs[start + begin] = run
+            used.add(run.source)
+            left += [part for part in ((start, start + begin), (start + begin + run.count, stop)) if part[0] < part[1]]
+        return [runs[at] for at in sorted(runs)], rivals
 
-    def _run(self, line: Array, at: int, source: int, slot: int, place: int) -> Run:
-        """As many slices as are the same from here on."""
+    def _run(self, line: Array, at: int, where: int, place: int) -> tuple[int, Run]:
+        """As many slices as are the same before and after two that are, and where in the line they begin."""
         import numpy as np
 
-        held = self.sources[source].along(slot)[place : place + len(line) - at]
-        wrong = np.flatnonzero(held != line[at : at + len(held)])
-        return Run(source, slot, place, int(wrong[0]) if len(wrong) else len(held))
+        source, slot = self._held[where]
+        held = self.sources[source].along(slot)
+        back, ahead = min(at, place), min(len(line) - at, len(held) - place)
+        wrong = np.flatnonzero(held[place - back : place + ahead] != line[at - back : at + ahead])
+        first = max((int(i) + 1 for i in wrong[wrong < back][-1:]), default=0)
+        last = min((int(i) for i in wrong[wrong > back][:1]), default=back + ahead)
+        return at - back + first, Run(source, slot, place - back + first, last - first)
 
     def _at(self, wanted: Any) -> list[tuple[int, int]]:
         """The lines that hold a fingerprint, and the place in each."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from ...tensors.lazy import product
 from ...typed import TYPE_CHECKING, Any
 from ...values import dataclass
 from .arrange import arrangement, layout, rearranged, renamed
@@ -50,8 +51,9 @@ def joined_steps(
         return None
     axis, parted = dims.pop(), targets.pop()
     lines = [shelf.sources[i].along(slot) for i, slot in slots.items()]
-    if not _is_all(runs, {i: len(line) for i, line in zip(sources, lines, strict=True)}):
-        return _part(members, runs, axis, before, after)
+    if not _is_all(members, [shelf.sources[i] for i in sources]):
+        is_told = len(sources) == 1 and len(np.unique(lines[0])) == len(lines[0])
+        return _part(members, runs, axis, before, after) if is_told or len(runs) == 1 else None
     arrays = [before(i) for i in sources]
     words: list[str] = []
     if len(arrays) > 1:
@@ -95,14 +97,11 @@ def _part(
     return None if tail is None else Steps((runs[0].source,), (word, *tail))
 
 
-def _is_all(runs: list[Run], sizes: dict[int, int]) -> bool:
-    """Whether every slice of every source is used, and used once."""
-    ends = dict.fromkeys(sizes, 0)
-    for run in sorted(runs, key=lambda run: (run.source, run.start)):
-        if run.start != ends[run.source]:
-            return False
-        ends[run.source] += run.count
-    return ends == sizes
+def _is_all(members: Sequence[Member], sources: Sequence[Fingerprint]) -> bool:
+    """Whether the members have all elements of the sources, each once: then their fingerprints add up to the same."""
+    sums = [sum(int(one.whole[0]) for one in side) for side in ([member.seen for member in members], sources)]
+    counts = [sum(product(one.shape) for one in side) for side in ([member.seen for member in members], sources)]
+    return counts[0] == counts[1] and (sums[0] - sums[1]) % (1 << 64) == 0
 
 
 def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
