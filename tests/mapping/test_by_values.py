@@ -7,8 +7,8 @@ from collections.abc import Mapping
 import ml_dtypes
 import numpy as np
 import pytest
-from mapbench import FOLDER, Pair, carried_out
 
+from mapbench import FOLDER, Pair, carried_out
 from weightlift.dtypes import DTYPES
 from weightlift.mapping.infer.by_values import by_values
 from weightlift.mapping.infer.match import EVIDENCE, Match

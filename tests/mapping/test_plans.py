@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mapbench import Pair, carried_out
 
+from mapbench import Pair, carried_out
 from weightlift.mapping.plan import Plan
 
 PLANS = Path(__file__).parents[2] / "plans"

@@ -226,15 +226,13 @@ class _Recovery:
         return self._named
 
     def _enter(self, match: Match) -> bool:
-        """Enter a match that gives its targets exactly; others that it covers give way to it."""
+        """Enter a match that gives its targets exactly, in place of those that it covers."""
+        older = {old.targets for name in match.targets if (old := self.found.get(name))}
+        if any(not set(names) <= set(match.targets) for names in older):
+            return False
         if not replays(match, self.source, self.target):
             return False
-        for name in match.targets:
-            old = self.found.get(name)
-            for other in old.targets if old else ():
-                self.found.pop(other, None)
-        for name in match.targets:
-            self.found[name] = match
+        self.found |= dict.fromkeys(match.targets, match)
         return True
 
 
