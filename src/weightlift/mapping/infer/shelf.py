@@ -95,6 +95,9 @@ class Shelf:
                 is_alias = self.sources[other.source] is self.sources[run.source]
                 if other.count == run.count and not (is_alias and other.start == run.start):
                     rivals |= {run.source, other.source}
+            taken = line[start + begin : start + begin + run.count]
+            if counts[at] > 1 and (taken == taken[0]).all():
+                rivals.add(run.source)  # nothing but equal slices, such as zeros: how many there are tells nothing
             runs[start + begin] = run
             used.add(run.source)
             left += [part for part in ((start, start + begin), (start + begin + run.count, stop)) if part[0] < part[1]]
