@@ -5,9 +5,9 @@ from __future__ import annotations
 from ...values import dataclass
 from .trees import Node
 
-EVIDENCE = ("group", "ordinal", "named", "forced", "exact")
+EVIDENCE = ("group", "ordinal", "named", "forced", "exact", "value")
 """Kinds of evidence, weakest first: parts of a fused tensor, the place among equals, the names, the only one of its
-shapes, and the same name in the same place."""
+shapes, the same name in the same place, and the same values."""
 
 
 @dataclass(frozen=True, slots=True)
