@@ -8,7 +8,6 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from mapbench import FOLDER, Pair, carried_out
 from weightlift.dtypes import DTYPES
 from weightlift.mapping.infer.by_values import by_values
 from weightlift.mapping.infer.match import EVIDENCE, Match
@@ -16,6 +15,8 @@ from weightlift.mapping.infer.replay import replays, rule_of
 from weightlift.mapping.plan import Plan
 from weightlift.sources import Memory
 from weightlift.tensors.lazy import Storage, Tensor, contiguous
+
+from mapbench import FOLDER, Pair, carried_out
 
 PAIRS = sorted(path.stem for path in FOLDER.glob("*.json")) if FOLDER.is_dir() else []
 MADE = 6707

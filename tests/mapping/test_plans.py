@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mapbench import Pair, carried_out
 from weightlift.mapping.plan import Plan
 
 from mapbench import Pair, carried_out

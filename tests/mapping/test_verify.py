@@ -8,13 +8,14 @@ from dataclasses import dataclass
 
 import pytest
 import torch
-from test_live_modules import snapshot
 from torch import nn
 
 from weightlift.errors import PlanError
 from weightlift.faces.cli import main
 from weightlift.mapping.plan import Plan
 from weightlift.mapping.resolve import PlanProblems
+
+from live_models import snapshot
 
 
 class Block(nn.Module):

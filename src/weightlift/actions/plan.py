@@ -8,17 +8,19 @@ from collections.abc import Mapping
 from ..errors import PlanError
 from ..limits import DEFAULT_LIMITS, Limits
 from ..mapping.exact import exact_plan
-from ..mapping.infer.infer import inferred_plan
+from ..mapping.infer.infer import inferred_plan, plan_by_values
 from ..mapping.plan import Plan
 from ..mapping.report import Line, Report, report_of
 from ..mapping.rules import Rule
 from ..mapping.schema import headers
 from ..state_dict import StateDict
-from ..typed import Any
+from ..typed import Any, Literal
 from ..values import dataclass, replace
 from .open import open_checkpoint
 from .targets import Aim, aim_at
 from .weights import state_dict_of
+
+By = Literal["names", "values"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +57,12 @@ def check_plan(
     target: str | os.PathLike[str] | Any,
     rules: Plan | str | os.PathLike[str] | None = None,
     *,
+    by: By = "names",
     name: str | None = None,
     target_name: str | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Checked:
-    """Return a plan with what it does; without rules, the plan that is found. Reads no tensor.
+    """Return a plan with what it does; without rules, the plan that is found (see `plan`).
 
     `target` is a checkpoint's path, a live module, or `package.module:factory` (which runs that code).
     `name` and `target_name` choose a state dict where the checkpoint of a side holds several.
@@ -67,7 +70,9 @@ def check_plan(
     weights = open_checkpoint(source, limits=limits).state_dict(name)
     aim = aim_at(target, name=target_name, limits=limits)
     notes: tuple[str, ...] = (f"the target is {aim.told}",)
-    if rules is None:
+    if rules is None and by == "values":
+        chosen = _by_values(weights, state_dict_of(target, target_name, limits))
+    elif rules is None:
         chosen, found = _found(weights, aim)
         notes = (*notes, *found)
     else:
@@ -80,17 +85,27 @@ def plan(
     source: str | os.PathLike[str] | Mapping[str, Any],
     target: str | os.PathLike[str] | Mapping[str, Any] | Any,
     *,
+    by: By = "names",
     name: str | None = None,
     target_name: str | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Plan:
-    """Return the plan that brings one state dict into another model: where every weight goes. Reads no tensor.
+    """Return the plan that brings one state dict into another model: where every weight goes.
 
     Both sides are a checkpoint's path, a state dict or a live module; `name` and `target_name` choose a state dict
     where a checkpoint holds several. Each line says on what evidence it rests; what is not sure is marked
-    `!unsure`, and such a plan is not carried out before it is settled.
+    `!unsure`, and such a plan is not carried out before it is settled. By names (and shapes) no tensor is read. By
+    values, the target is the source after a conversion, and the plan is how that was done.
     """
+    if by == "values":
+        return _by_values(state_dict_of(source, name, limits), state_dict_of(target, target_name, limits))
+    if by != "names":
+        raise PlanError(f"by={by!r}", expected='"names" or "values"')
     return _found(state_dict_of(source, name, limits), aim_at(target, name=target_name, limits=limits))[0]
+
+
+def _by_values(weights: StateDict, example: StateDict) -> Plan:
+    return plan_by_values(weights, example, source_ties=weights.ties, target_ties=example.ties)
 
 
 def _found(weights: StateDict, aim: Aim) -> tuple[Plan, tuple[str, ...]]:

@@ -26,6 +26,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("source", metavar="SOURCE", help="a checkpoint")
     parser.add_argument("target", metavar="TARGET", help="a checkpoint, or package.module:factory (runs that code)")
     parser.add_argument("--rules", metavar="FILE", help="the plan; without it, one is found")
+    parser.add_argument("--by", choices=("names", "values"), default="names",
+                        help="what to find it by; by values, TARGET is SOURCE after a conversion")  # fmt: skip
     parser.add_argument("--name", help="which state dict of SOURCE, where it holds several")
     parser.add_argument("--target-name", metavar="NAME", help="the same for TARGET")
     parser.add_argument("-o", "--out", metavar="FILE", help="write the plan to a file")
@@ -48,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
         print(json.dumps({"schema": 1, "kind": "plan", "plan": plan.text}) if arguments.json else plan.text, end="")
         return 0
     with redirect_stdout(sys.stderr):
-        checked = check_plan(arguments.source, arguments.target, arguments.rules, **sides)
+        checked = check_plan(arguments.source, arguments.target, arguments.rules, by=arguments.by, **sides)
     if arguments.out:
         checked.plan.save(arguments.out)
     if arguments.explain is not None:

@@ -11,7 +11,7 @@ from ...values import replace
 from .leaves import operation
 from .match import Pair
 from .names import likeness, rank, tokens
-from .rows import Sides, around, by_block, direction, displaced, divided, in_blocks, is_whole, varying
+from .rows import Sides, around, by_block, direction, displaced, divided, is_whole, varying
 from .trees import BLOCK, Node, Seat, numbers, template
 
 Families = dict[tuple[str, ...], list[Node]]
@@ -23,10 +23,10 @@ _MARGIN = 0.15  # how much better a name has to fit than any other
 class Chooser:
     """Chooses among the modules below two that correspond. `weights` say how much each token tells."""
 
-    def __init__(self, source: Node, target: Node, weights: dict[str, float]) -> None:
+    def __init__(self, source: Node, target: Node, weights: dict[str, float], *, may_be_chance: bool) -> None:
         self.scopes = source, target
         self.weights = weights
-        self.is_closed = source.numel == target.numel  # nothing is left out and nothing is new
+        self.is_closed = source.numel == target.numel and not may_be_chance  # nothing is left out or new
         self.set_aside: set[int] = set()  # blocks of which one side has more: nothing else may take them
         self._choices: set[tuple[int, int]] = set()  # rows of which nobody knows which block became which
         self._count: dict[int, int] = {}  # shapes -> modules that have them
@@ -178,11 +178,15 @@ class Chooser:
         chosen = [(a, b) for a in mine for b in others if (id(a.row), id(b.row)) in self._choices]
         if any((a in inside and b in within) or not _at_same_end(a, b) for a, b in chosen):
             return "which block became which is a choice"
-        if in_blocks(mine) != in_blocks(others) and self._is_common(pair.source):
-            return "one is in a row of blocks and the other is not"
+        if len(inside) != len(within) and pair.source.leaves < BLOCK and self._is_common(pair.source):
+            return "one is in more blocks than the other"
         if any(len(a.row) != len(b.row) for a, b in zip(inside, within, strict=False)) and self._is_common(pair.source):
             return "the rows of blocks are of different length"
         return ""
+
+    def may_be_chance(self, pair: Pair) -> bool:
+        """Whether two blocks of one size are in rows of which nobody knows which block became which."""
+        return any((id(a.row), id(b.row)) in self._choices for a in pair.source.seats for b in pair.target.seats)
 
     def _is_common(self, node: Node) -> bool:
         """Whether there are others with these shapes."""

@@ -14,6 +14,7 @@ from ...values import dataclass, replace
 from .match import Match, weaker
 from .trees import NUMBER
 
+_LOSING = ("slice(", "rows(")  # operations that may leave values out
 _LETTERS = "ijklmnpqrsuvwxyz"  # `t` is a text in patterns
 
 
@@ -29,7 +30,9 @@ class Line:
     count: int = 1
 
     def __str__(self) -> str:
-        rule = f"{_listed(self.sources)} -> {_listed(self.targets)}{f' : {self.ops}' if self.ops else ''}"
+        lossy = "  !lossy" if any(word.startswith(_LOSING) for word in self.ops.split(" | ")) else ""
+        ops = f" : {self.ops}{lossy}" if self.ops else ""
+        rule = f"{_listed(self.sources)} -> {_listed(self.targets)}{ops}"
         return f"{rule}  !unsure  # {self.evidence}: {self.doubt}" if self.doubt else f"{rule}  # {self.evidence}"
 
 

@@ -25,22 +25,25 @@ class Pairing:
         self.weights = weights_of({template(t.path) for tree in (source, target) for t in tree.tensors()})
         self._known: dict[tuple[object, ...], list[Match]] = {}
 
-    def matches(self, source: Node, target: Node) -> list[Match]:
-        """Return the matches of everything in two modules that correspond; names are those below their cores."""
+    def matches(self, source: Node, target: Node, *, may_be_chance: bool = False) -> list[Match]:
+        """Return the matches of everything in two modules that correspond; names are those below their cores.
+
+        `may_be_chance` says that their sizes alone are no proof that nothing in them is new.
+        """
         source, target = source.core(), target.core()
-        mark = (source.kind, target.kind, template(source.path[-2:]), template(target.path[-2:]))
+        mark = (source.kind, target.kind, template(source.path[-2:]), template(target.path[-2:]), may_be_chance)
         if mark not in self._known:
-            self._known[mark] = _Scope(self, source, target).matches()
+            self._known[mark] = _Scope(self, source, target, may_be_chance=may_be_chance).matches()
         return self._known[mark]
 
 
 class _Scope:
     """Two modules that correspond, being opened."""
 
-    def __init__(self, pairing: Pairing, source: Node, target: Node) -> None:
+    def __init__(self, pairing: Pairing, source: Node, target: Node, *, may_be_chance: bool) -> None:
         self.pairing = pairing
         self.source, self.target = source, target
-        self.choose = Chooser(source, target, pairing.weights)
+        self.choose = Chooser(source, target, pairing.weights, may_be_chance=may_be_chance)
         self.found: list[Match] = []
 
     def matches(self) -> list[Match]:
@@ -72,7 +75,8 @@ class _Scope:
                 self.found.append(Match((before,), (after,), ops, pair.evidence, pair.doubt))
             return
         before, after = _below(pair.source.core(), self.source), _below(pair.target.core(), self.target)
-        for match in self.pairing.matches(pair.source, pair.target):
+        by_chance = self.choose.may_be_chance(pair)
+        for match in self.pairing.matches(pair.source, pair.target, may_be_chance=by_chance):
             self.found.append(
                 replace(
                     match,

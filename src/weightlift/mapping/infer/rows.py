@@ -78,11 +78,6 @@ def around(seats: Iterable[Seat], node: Node) -> list[Seat]:
     return [seat for seat in seats if seat.is_block and seat.node.leaves > node.leaves]
 
 
-def in_blocks(seats: Iterable[Seat]) -> bool:
-    """Whether there is a block of layers among some places."""
-    return any(seat.is_block for seat in seats)
-
-
 def by_block(nodes: Iterable[Node], scope: Node) -> list[list[Node]]:
     """The nodes of each block, a module whose whole name is a number, in order."""
     out: dict[tuple[str, ...], list[Node]] = {}
