@@ -171,6 +171,22 @@ def test_tied_names_of_the_target_follow():
     assert "wte.weight => lm_head.weight : tie" in plan.text
 
 
+def test_a_plan_by_example():
+    """A converted sibling shows fused layouts, transposed squares and names of one tensor; the plan gives it."""
+    torch = pytest.importorskip("torch")
+    torch.manual_seed(0)
+    rows, square = torch.randn(2 * 3 * 4, 8), torch.randn(8, 8)
+    query, key, value = rows.reshape(2, 3, 4, 8).permute(1, 0, 2, 3).reshape(3, 8, 8)
+    old = wl.StateDict.of({"att.qkv": rows, "att.out": square, "emb": torch.randn(5, 8), "unused": torch.randn(3)})
+    converted = {"q": query.clone(), "k": key.clone(), "v": value.clone(), "o": square.t().clone()}
+    new = wl.StateDict.of({**converted, "wte": old["emb"].torch(), "head": old["emb"].torch()})
+    plan = wl.plan(old, new, by="values")
+    assert "emb => head : tie" in plan.text
+    assert plan.text.count("!unsure ") == 1  # in the head
+    assert 'unused -> drop "nothing in the target is made of it"  !unsure' in plan.text
+    assert wl.Plan.parse(plan.text.replace("!unsure", "")).state_dict(old).equals(new)
+
+
 def test_an_unsure_plan_is_not_carried_out():
     """A model is left as it is while lines are unsettled, and loads once they are."""
     torch = pytest.importorskip("torch")

@@ -208,6 +208,7 @@ def test_explain_tells_the_rule_and_why_line_by_line(explained, capsys):
     assert capsys.readouterr().out.splitlines() == [
         "target u: exact, float32 [4] made of module.v",
         "  line 5: module.v -> u  # the same shape",
+        "  of the same shape: module.w",
     ]
 
 

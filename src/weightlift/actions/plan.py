@@ -9,8 +9,10 @@ from ..errors import PlanError
 from ..limits import DEFAULT_LIMITS, Limits
 from ..mapping.exact import exact_plan
 from ..mapping.infer.infer import inferred_plan, plan_by_values
+from ..mapping.infer.runners_up import runners_up
 from ..mapping.plan import Plan
 from ..mapping.report import Line, Report, report_of
+from ..mapping.resolve import Schema
 from ..mapping.rules import Rule
 from ..mapping.schema import headers
 from ..state_dict import StateDict
@@ -24,25 +26,40 @@ By = Literal["names", "values"]
 
 
 @dataclass(frozen=True, slots=True)
+class Explained:
+    """What becomes of one tensor, the rule that says so, if any does, and other sources that would fit as well."""
+
+    line: Line
+    rule: Rule | None
+    runners_up: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Checked:
-    """A plan, and what it does to every tensor."""
+    """A plan, what it does to every tensor, and the headers of both sides."""
 
     plan: Plan
     report: Report
+    source: Schema
+    target: Schema
 
     @property
     def is_complete(self) -> bool:
         """Whether the plan can be carried out."""
         return not self.report.problems
 
-    def explain(self, key: str) -> list[tuple[Line, Rule | None]]:
-        """Return what becomes of one source or target name, each with the rule that says so, if any does.
+    def explain(self, key: str) -> list[Explained]:
+        """Return what becomes of one source or target name, and what else could.
 
         Raises:
             PlanError: neither side has such a name.
         """
         rules = {rule.line: rule for rule in self.plan.rules}
-        found = [(line, rules.get(line.rule_line)) for line in self.report.lines if key in (line.key, *line.sources)]
+        found = [
+            Explained(line, rules.get(line.rule_line), self._runners_up(line))
+            for line in self.report.lines
+            if key in (line.key, *line.sources)
+        ]
         if not found:
             from difflib import get_close_matches
 
@@ -50,6 +67,9 @@ class Checked:
             remedy = f"did you mean {' or '.join(map(repr, near))}?" if near else ""
             raise PlanError(f"{key!r} is on neither side", remedy=remedy)
         return found
+
+    def _runners_up(self, line: Line) -> tuple[str, ...]:
+        return runners_up(line.key, line.sources, self.source, self.target) if line.side == "target" else ()
 
 
 def check_plan(
@@ -78,7 +98,8 @@ def check_plan(
     else:
         chosen = rules if isinstance(rules, Plan) else Plan.load(rules)
     resolution = chosen.check(weights, aim.schema, aim.ties)
-    return Checked(chosen, replace(report_of(resolution, weights, aim.schema), notes=notes))
+    report = replace(report_of(resolution, weights, aim.schema), notes=notes)
+    return Checked(chosen, report, headers(weights), aim.schema)
 
 
 def plan(

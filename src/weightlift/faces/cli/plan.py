@@ -7,10 +7,8 @@ import sys
 from collections.abc import Iterable
 from contextlib import redirect_stdout
 
-from ...actions.plan import Checked, check_plan, inverted_plan
+from ...actions.plan import Checked, Explained, check_plan, inverted_plan
 from ...errors import PlanError, printable
-from ...mapping.report import Line
-from ...mapping.rules import Rule
 from ...typed import TYPE_CHECKING
 from ..text import human_bytes
 
@@ -72,27 +70,32 @@ def _page(checked: Checked) -> str:
     return "\n".join(printable(line) for text in lines for line in text.split("\n"))
 
 
-Explained = list[tuple[Line, Rule | None]]
-
-
-def _explained_json(key: str, found: Explained) -> str:
+def _explained_json(key: str, found: Iterable[Explained]) -> str:
     from dataclasses import asdict
 
     lines = [
-        {**asdict(line), "rule": str(rule) if rule else "", "comment": rule.comment if rule else ""}
-        for line, rule in found
+        {
+            **asdict(each.line),
+            "rule": str(each.rule) if each.rule else "",
+            "comment": each.rule.comment if each.rule else "",
+            "runners_up": each.runners_up,
+        }
+        for each in found
     ]
     return json.dumps({"schema": 1, "kind": "explanation", "key": key, "lines": lines}, indent=1)
 
 
-def _explained(found: Explained) -> str:
-    return "\n".join(printable(text) for line, rule in found for text in _told(line, rule))
+def _explained(found: Iterable[Explained]) -> str:
+    return "\n".join(printable(text) for each in found for text in _told(each))
 
 
-def _told(line: Line, rule: Rule | None) -> Iterable[str]:
+def _told(each: Explained) -> Iterable[str]:
+    line, rule = each.line, each.rule
     made_of = f" made of {', '.join(line.sources)}" if line.sources else ""
     yield f"{line.side} {line.key}: {line.status}, {line.dtype} {list(line.shape)}{made_of}"
     comment = f"  # {rule.comment}" if rule and rule.comment else ""
     yield f"  line {rule.line}: {rule}{comment}" if rule else "  no rule speaks of it"
+    if each.runners_up:
+        yield f"  of the same shape: {', '.join(each.runners_up)}"
     if line.note:
         yield f"  {line.note}"

@@ -28,7 +28,7 @@ class Chooser:
         self.weights = weights
         self.is_closed = source.numel == target.numel and not may_be_chance  # nothing is left out or new
         self.set_aside: set[int] = set()  # blocks of which one side has more: nothing else may take them
-        self._choices: set[tuple[int, int]] = set()  # rows of which nobody knows which block became which
+        self._choices: set[int] = set()  # rows, by id, of which nobody knows which block became which
         self._count: dict[int, int] = {}  # shapes -> modules that have them
 
     def settled(self, here: list[Node], there: list[Node]) -> list[Pair]:
@@ -80,12 +80,12 @@ class Chooser:
         words = [{family: frozenset(tokens(family)) - {"#"} for family in side} for side in (left, right)]
         every = [*words[0].values(), *words[1].values()]
         shared: frozenset[str] = frozenset.intersection(*every) if len(every) > 2 else frozenset()
-        if any(len(family) > 1 for side in (left, right) for family in side):  # not the tensors of one layer
-            words = [{family: _telling(found, shared) for family, found in side.items()} for side in words]
+        is_layer = all(len(family) == 1 for side in (left, right) for family in side)
         scores = {
             (one, two): 2.0 if one == two else likeness(mine - shared, other - shared, self.weights)
             for one, mine in words[0].items()
             for two, other in words[1].items()
+            if one == two or is_layer or mine & other - shared - _LEAVES  # every layer has a weight and a bias
         }
         clear = []
         for (one, two), score in scores.items():
@@ -164,10 +164,8 @@ class Chooser:
     def _note_choice(self, here: list[Node], there: list[Node]) -> None:
         """Remember the rows of which one side has more blocks of a size than the other."""
         if all(is_whole(node) for node in (*here, *there)):
-            mine, others = (
-                varying(side, len(scope.seats)) for side, scope in zip((here, there), self.scopes, strict=True)
-            )
-            self._choices |= {(a, b) for a in mine for b in others}
+            for side, scope in zip((here, there), self.scopes, strict=True):
+                self._choices |= varying(side, len(scope.seats))
 
     def _out_of_place(self, pair: Pair) -> str:
         """What speaks against a pair where blocks stand in rows."""
@@ -175,8 +173,10 @@ class Chooser:
         if displaced(pair, zip(mine, others, strict=False)):
             return "another place in the row of blocks"
         inside, within = around(mine, pair.source), around(others, pair.target)
-        chosen = [(a, b) for a in mine for b in others if (id(a.row), id(b.row)) in self._choices]
-        if any((a in inside and b in within) or not _at_same_end(a, b) for a, b in chosen):
+        if any(id(seat.row) in self._choices for seat in (*inside, *within)):
+            return "which block became which is a choice"
+        chosen = [(a, b) for a in mine for b in others if {id(a.row), id(b.row)} <= self._choices]
+        if not all(_at_same_end(a, b) for a, b in chosen):
             return "which block became which is a choice"
         if len(inside) != len(within) and pair.source.leaves < BLOCK and self._is_common(pair.source):
             return "one is in more blocks than the other"
@@ -186,7 +186,7 @@ class Chooser:
 
     def may_be_chance(self, pair: Pair) -> bool:
         """Whether two blocks of one size are in rows of which nobody knows which block became which."""
-        return any((id(a.row), id(b.row)) in self._choices for a in pair.source.seats for b in pair.target.seats)
+        return any(id(seat.row) in self._choices for seat in (*pair.source.seats, *pair.target.seats))
 
     def _is_common(self, node: Node) -> bool:
         """Whether there are others with these shapes."""
@@ -197,11 +197,6 @@ class Chooser:
 
 
 _LEAVES = frozenset(("weight", "bias"))
-
-
-def _telling(words: frozenset[str], shared: frozenset[str]) -> frozenset[str]:
-    """Tokens without those that tell nothing, if any are left: every layer has a weight and a bias."""
-    return words if words - shared - _LEAVES else words - _LEAVES
 
 
 def _own_words(path: tuple[str, ...]) -> frozenset[str]:
