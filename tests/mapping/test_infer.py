@@ -171,6 +171,30 @@ def test_tied_names_of_the_target_follow():
     assert "wte.weight => lm_head.weight : tie" in plan.text
 
 
+@pytest.mark.parametrize(
+    ("source", "target"),
+    [
+        ([], []),
+        (["a"], []),
+        (["a", "a.b", "a.c"], ["m.a", "m.a.b", "m.a.c"]),
+        ([".a", "b.", "..", ""], ["m..a", "m.b.", "m...", "m."]),
+        (["my head.w", "{i}.w", "a,b.w", "h#.w", "*.w"], ["m.my head.w", "m.{i}.w", "m.a,b.w", "m.h#.w", "m.*.w"]),
+    ],
+)
+def test_odd_names(source, target):
+    """Names that are empty, begin others or have signs of the language are found, and the plan says just them."""
+    one, two = (schema(*((name, (i + 2, 3)) for i, name in enumerate(names))) for names in (source, target))
+    assert told(checked(one, two)) <= {"unsure"}
+    if len(source) == len(target):
+        assert made(one, two) == {new: (old,) for old, new in zip(source, target, strict=True)}
+
+
+def test_a_number_may_be_one_element():
+    """A scalar and a tensor of one element are reshaped into each other, and back."""
+    one, two = schema(("scale", (1,)), *layer("fc", 3, 2)), schema(("m.scale", ()), *layer("m.fc", 3, 2))
+    assert told(checked(one, two)) == told(checked(two, one)) == set()
+
+
 def test_a_plan_by_example():
     """A converted sibling shows fused layouts, transposed squares and names of one tensor; the plan gives it."""
     torch = pytest.importorskip("torch")

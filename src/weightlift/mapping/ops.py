@@ -198,7 +198,7 @@ def _reshape(bundle: Bundle, call: Call) -> Bundle:
 
 def _unreshape(call: Call, before: Bundle, after: Bundle) -> list[Call] | None:
     shapes = {item.shape for item in before.items.values()}
-    return [Call("reshape", shapes.pop(), {})] if len(shapes) == 1 else None
+    return [Call("reshape", shapes.pop() or ([],), {})] if len(shapes) == 1 else None
 
 
 def _axis_name(call: Call, at: int = 1) -> str | None:

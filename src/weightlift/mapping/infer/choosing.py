@@ -6,6 +6,7 @@ What only the order says is never sure.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import cached_property
 
 from ...values import replace
 from .leaves import operation
@@ -130,11 +131,23 @@ class Chooser:
             return Pair(one, two, "exact")
         if not is_alone:
             return Pair(one, two, "named")
-        doubt = self._contradiction(one, two)
-        if not doubt and not self.is_closed and one.leaves < BLOCK:
-            own = _own_words(one.below(self.scopes[0])), _own_words(two.below(self.scopes[1]))
-            doubt = "" if likeness(*own, self.weights) >= _MARGIN else "only the shape says so"
-        return Pair(one, two, "forced", doubt)
+        return Pair(one, two, "forced", self._contradiction(one, two) or self._nameless(one, two))
+
+    def _nameless(self, one: Node, two: Node) -> str:
+        """Why the shapes of two small nodes are no evidence, where their names have nothing in common."""
+        own = _own_words(one.below(self.scopes[0])), _own_words(two.below(self.scopes[1]))
+        if one.leaves >= BLOCK or likeness(*own, self.weights) >= _MARGIN:
+            return ""
+        if not self.is_closed:
+            return "only the shape says so"
+        is_odd = self._keeps_names and self._is_common(one)
+        return "nearly all names are the same, and this one would be another" if is_odd else ""
+
+    @cached_property
+    def _keeps_names(self) -> bool:
+        """Whether most tensors have the same names on both sides."""
+        names = [{tensor.below(scope) for tensor in scope.tensors()} for scope in self.scopes]
+        return 2 * len(names[0] & names[1]) > max(map(len, names))
 
     # ---- by place ----
 
@@ -147,7 +160,8 @@ class Chooser:
         if len(blocks[0]) == len(blocks[1]) > 1:
             return [pair for a, b in zip(*blocks, strict=True) for pair in self._chosen(a, b)]
         if len(here) == 1:
-            doubt = self._contradiction(here[0], there[0]) or ("" if self.is_closed else "only the shape says so")
+            doubt = "" if self.is_closed else "only the shape says so"
+            doubt = self._contradiction(here[0], there[0]) or self._nameless(here[0], there[0]) or doubt
             return [Pair(here[0], there[0], "forced", doubt)]
         places = self._by_place(here, there)
         if places:

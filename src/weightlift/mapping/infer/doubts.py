@@ -6,6 +6,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 
+from ...tensors.casting import cuts_off
 from ...values import replace
 from ..resolve import Schema
 from .match import Match
@@ -46,6 +47,9 @@ class _Unseen:
     def _why(self, one: str, two: str, ops: str) -> str:
         shape = self.source[one][0] or ()
         fused = {_fused_name(one), _fused_name(two)}
+        before, after = self.source[one][1], self.target[two][1]
+        if cuts_off(after, before) or before.is_complex != after.is_complex:
+            return "another kind of numbers"
         if one != two and (self._is_kept(one) or self._is_kept(two)):
             return "one of the names is on both sides, and would go elsewhere"
         if len(fused) > 1 and fused - _IN_ORDER:

@@ -115,7 +115,7 @@ def _stacks(left: list[Node], right: list[Node], source: Node, target: Node) -> 
         families.setdefault(name, []).append(node)
     for whole in right:
         shape = whole.shape or ()
-        if len(shape) < _EXPERTS:
+        if len(shape) < _EXPERTS or shape[0] < 2:
             continue
         experts = {name: nodes for name, nodes in families.items() if len(nodes) == shape[0]}
         single = [name for name, nodes in experts.items() if nodes[0].shape == shape[1:]]

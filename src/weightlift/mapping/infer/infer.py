@@ -99,9 +99,11 @@ def _used_again(matches: Iterable[Match]) -> list[Match]:
 def _patterns(keys: Sequence[str], every: Iterable[str]) -> list[str]:
     """Names as few patterns: a module of which all is meant as one, and blocks that repeat as one."""
     wanted = set(keys)
-    partly = {prefix for key in every if key not in wanted for prefix in _above(key)}
+    partly = {prefix for key in every if key not in wanted for prefix in (*_above(key), f"{as_pattern(key)}.")}
     whole = (next((f"{prefix}**" for prefix in _above(key) if prefix not in partly), as_pattern(key)) for key in keys)
-    return [row.template for row in compress((pattern, None) for pattern in dict.fromkeys(whole))]
+    found = dict.fromkeys(whole)
+    found = {pattern: None for pattern in found if f"{pattern}.**" not in found}  # that one fits the module itself too
+    return [row.template for row in compress(found.items())]
 
 
 def _above(key: str) -> list[str]:

@@ -12,5 +12,5 @@ def operation(source: Shape, target: Shape) -> str | None:
     if source == target:
         return ""
     if squeezed(source) == squeezed(target):
-        return f"reshape({', '.join(map(str, target))})"
+        return f"reshape({', '.join(map(str, target)) or '[]'})"
     return "t" if len(source) == 2 and source[::-1] == target else None

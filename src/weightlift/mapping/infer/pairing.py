@@ -15,7 +15,7 @@ from .groups import grouped
 from .leaves import operation
 from .match import Match, Pair, weaker
 from .names import weights_of
-from .trees import Node, template
+from .trees import Node, spelled, template
 
 
 class Pairing:
@@ -26,7 +26,7 @@ class Pairing:
         self._known: dict[tuple[object, ...], list[Match]] = {}
 
     def matches(self, source: Node, target: Node, *, may_be_chance: bool = False) -> list[Match]:
-        """Return the matches of everything in two modules that correspond; names are those below their cores.
+        """Return the matches of everything in two modules that correspond; names are `spelled`, below their cores.
 
         `may_be_chance` says that their sizes alone are no proof that nothing in them is new.
         """
@@ -80,8 +80,8 @@ class _Scope:
             self.found.append(
                 replace(
                     match,
-                    sources=tuple(_joined(before, name) for name in match.sources),
-                    targets=tuple(_joined(after, name) for name in match.targets),
+                    sources=tuple(before + name for name in match.sources),
+                    targets=tuple(after + name for name in match.targets),
                     evidence=weaker(match.evidence, pair.evidence),
                     doubt=match.doubt or pair.doubt,
                 )
@@ -106,7 +106,7 @@ class _Side:
     """What is open on one side, largest first, and tensors that were not paired."""
 
     def __init__(self, scope: Node) -> None:
-        self.queue = sorted(scope.parts or [scope], key=lambda part: -part.numel)
+        self.queue = sorted([scope] if scope.is_tensor else scope.parts, key=lambda part: -part.numel)
         self.ends: list[Node] = []
 
     def take(self, size: int) -> list[Node]:
@@ -131,8 +131,4 @@ class _Side:
 
 
 def _below(node: Node, scope: Node) -> str:
-    return ".".join(node.below(scope))
-
-
-def _joined(before: str, after: str) -> str:
-    return f"{before}.{after}" if before and after else before or after
+    return spelled(node.below(scope))

@@ -11,6 +11,7 @@ from ..resolve import Schema
 NUMBER = re.compile(r"\d+")
 BLOCK = 6
 """Weights from which on a module is a block, and not a layer or two."""
+_ITSELF = "\0"  # the child of a module that is a tensor as well
 _COUNTERS = ("int64", "int32", "int16", "bool")
 """Types of what is no weight: counters, positions and masks. They go with the module that they are in."""
 
@@ -114,7 +115,7 @@ def tree_of(schema: Schema) -> Node:
                 node.children[segment] = Node((*node.path, segment), place)
             node = node.children[segment]
         if node.children:  # a name that others begin with: the tensor itself hangs below it, unnamed
-            node.children[""] = node = Node((*node.path, ""), place)
+            node.children[_ITSELF] = node = Node(node.path, place)
         node.key = key
         node.shape = shape or ()
         if dtype.name not in _COUNTERS:
@@ -131,8 +132,8 @@ def _sum_up(root: Node, kinds: dict[object, int]) -> None:
     waiting = [(root, False)]
     while waiting:
         node, is_open = waiting.pop()
-        if node.children and node.key:  # was taken for a tensor before names began with it
-            node.children.setdefault("", _moved(node))
+        if node.children and node.shape is not None:  # was taken for a tensor before names began with it
+            node.children.setdefault(_ITSELF, _moved(node))
         if node.children and not is_open:
             waiting.append((node, True))
             waiting += [(child, False) for child in node.children.values()]
@@ -163,7 +164,7 @@ def _seat(root: Node) -> None:
 
 
 def _moved(node: Node) -> Node:
-    below = Node((*node.path, ""), node.place)
+    below = Node(node.path, node.place)
     below.key, below.shape, below.leaves = node.key, node.shape, node.leaves
     below.numel, below.shapes = node.numel, node.shapes
     node.key, node.shape = "", None
@@ -173,6 +174,11 @@ def _moved(node: Node) -> Node:
 def squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
     """A shape without its ones."""
     return tuple(size for size in shape if size != 1)
+
+
+def spelled(path: tuple[str, ...]) -> str:
+    """A path as a text that others can be put before and after, whatever its names are; segments may be empty."""
+    return "".join(f"{name}\0" for name in path)
 
 
 def numbers(path: tuple[str, ...]) -> tuple[int, ...]:
