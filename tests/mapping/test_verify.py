@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import pytest
 import torch
 from torch import nn
@@ -10,48 +12,12 @@ from weightlift.errors import PlanError
 from weightlift.mapping.plan import Plan
 from weightlift.mapping.resolve import PlanProblems
 
-from verified_blocks import REST, RIGHT, SWAPPED, new_blocks, old_blocks
+from verified_blocks import REST, RIGHT, SWAPPED, Fused, Split, new_blocks, old_blocks
 
 
 @pytest.fixture
 def x():
     return torch.randn(5, 8, generator=torch.Generator().manual_seed(3))
-
-
-class Fused(nn.Module):
-    """Attention of one fused projection; `layout` says what its rows mean."""
-
-    def __init__(self, layout: str = "qkv h d") -> None:
-        super().__init__()
-        self.layout = layout
-        self.qkv = nn.Linear(8, 24)
-        self.proj = nn.Linear(8, 8)
-
-    def forward(self, x):
-        """Run."""
-        rows = self.qkv(x)
-        parts = rows.view(-1, 3, 2, 4) if self.layout == "qkv h d" else rows.view(-1, 2, 3, 4).transpose(1, 2)
-        q, k, v = (part.transpose(0, 1) for part in parts.unbind(1))
-        mixed = (q @ k.transpose(1, 2) / 2).softmax(-1) @ v
-        return self.proj(mixed.transpose(0, 1).reshape(-1, 8))
-
-
-class Split(nn.Module):
-    """The same with three projections."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        for name in ("q", "k", "v", "o"):
-            self.add_module(name, nn.Linear(8, 8))
-
-    def forward(self, x):
-        """Run."""
-        q, k, v = (layer(x).view(-1, 2, 4).transpose(0, 1) for layer in (self.q, self.k, self.v))
-        mixed = (q @ k.transpose(1, 2) / 2).softmax(-1) @ v
-        return self.o(mixed.transpose(0, 1).reshape(-1, 8))
-
-
-# ---- what is proven ----
 
 
 def test_a_rename_is_proven(x):

@@ -8,7 +8,7 @@ from torch import nn
 
 from weightlift.mapping.plan import Plan
 
-from verified_blocks import REST, RIGHT, SWAPPED, new_blocks, old_blocks, unsure
+from verified_blocks import REST, RIGHT, SWAPPED, Fused, Split, new_blocks, old_blocks, unsure
 
 
 @pytest.fixture

@@ -39,3 +39,39 @@ SWAPPED = f"{{i}}.norm1.{{t}} -> {{i}}.ln_b.{{t}}\n{{i}}.norm2.{{t}} -> {{i}}.ln
 
 def unsure(rules: str, *lines: int) -> str:
     return "\n".join(f"{rule} !unsure" if i in lines else rule for i, rule in enumerate(rules.split("\n")))
+
+
+class Fused(nn.Module):
+    """Attention of one fused projection; `layout` says what its rows mean."""
+
+    def __init__(self, layout: str = "qkv h d") -> None:
+        super().__init__()
+        self.layout = layout
+        self.qkv = nn.Linear(8, 24)
+        self.proj = nn.Linear(8, 8)
+
+    def forward(self, x):
+        """Run."""
+        rows = self.qkv(x)
+        parts = rows.view(-1, 3, 2, 4) if self.layout == "qkv h d" else rows.view(-1, 2, 3, 4).transpose(1, 2)
+        q, k, v = (part.transpose(0, 1) for part in parts.unbind(1))
+        mixed = (q @ k.transpose(1, 2) / 2).softmax(-1) @ v
+        return self.proj(mixed.transpose(0, 1).reshape(-1, 8))
+
+
+class Split(nn.Module):
+    """The same with three projections."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        for name in ("q", "k", "v", "o"):
+            self.add_module(name, nn.Linear(8, 8))
+
+    def forward(self, x):
+        """Run."""
+        q, k, v = (layer(x).view(-1, 2, 4).transpose(0, 1) for layer in (self.q, self.k, self.v))
+        mixed = (q @ k.transpose(1, 2) / 2).softmax(-1) @ v
+        return self.o(mixed.transpose(0, 1).reshape(-1, 8))
+
+
+# ---- what is proven ----
