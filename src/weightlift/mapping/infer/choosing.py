@@ -81,12 +81,13 @@ class Chooser:
         words = [{family: frozenset(tokens(family)) - {"#"} for family in side} for side in (left, right)]
         every = [*words[0].values(), *words[1].values()]
         shared: frozenset[str] = frozenset.intersection(*every) if len(every) > 2 else frozenset()
+        # every layer has a weight and a bias, and the last two left have the names of what they are in
         is_layer = all(len(family) == 1 for side in (left, right) for family in side)
         scores = {
             (one, two): 2.0 if one == two else likeness(mine - shared, other - shared, self.weights)
             for one, mine in words[0].items()
             for two, other in words[1].items()
-            if one == two or is_layer or mine & other - shared - _LEAVES  # every layer has a weight and a bias
+            if one == two or is_layer or (mine & other - shared - _LEAVES and (len(every) > 2 or _own_alike(one, two)))
         }
         clear = []
         for (one, two), score in scores.items():
@@ -217,6 +218,11 @@ def _own_words(path: tuple[str, ...]) -> frozenset[str]:
     """The tokens of the innermost name that tells anything; that two are in one module tells nothing of them."""
     found = (frozenset(token for token in tokens([name]) if not token.isdecimal()) - _LEAVES for name in reversed(path))
     return next((words for words in found if words), frozenset())
+
+
+def _own_alike(one: tuple[str, ...], two: tuple[str, ...]) -> bool:
+    """Whether the innermost names that tell anything have something in common."""
+    return bool(_own_words(one) & _own_words(two))
 
 
 def _agreeing(pair: Pair, places: Iterable[tuple[Node, Node]]) -> Pair:
