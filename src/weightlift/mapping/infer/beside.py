@@ -10,19 +10,26 @@ _TOLD = 3  # candidates that a doubt names
 
 
 def module_origins(matches: Iterable[Match]) -> dict[str, set[str]]:
-    """Return, for each module of the target, the modules of the source that tensors in it are made of."""
+    """Return, for each module of the target, the modules of the source that tensors in it are made of.
+
+    Modules are given as what stands before the names in them: "encoder.0.", or "" for the model itself.
+    """
     origins: dict[str, set[str]] = {}
     for match in matches:
         if len(match.sources) == len(match.targets) == 1:
-            before, after = (name.rpartition(".")[0] for name in (*match.sources, *match.targets))
-            origins.setdefault(after, set()).add(before)
+            origins.setdefault(module_of(match.targets[0]), set()).add(module_of(match.sources[0]))
     return origins
+
+
+def module_of(name: str) -> str:
+    """Return what stands before the last part of a name."""
+    return name[: name.rfind(".") + 1]
 
 
 def same_place(name: str, candidates: Sequence[str], origins: Mapping[str, set[str]]) -> Match | None:
     """Return the match with the one candidate of the same name in the module that a target's neighbours come from."""
-    module, _, leaf = name.rpartition(".")
-    places = {f"{origin}.{leaf}" for origin in origins.get(module, ())}
+    module = module_of(name)
+    places = {origin + name.removeprefix(module) for origin in origins.get(module, ())}
     fitting = [one for one in candidates if one in places]
     return Match((fitting[0],), (name,), "", "exact") if len(fitting) == 1 else None
 

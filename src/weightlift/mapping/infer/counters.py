@@ -5,28 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from ..resolve import Schema
+from .beside import module_of, module_origins
 from .match import Match
 
 
-def beside(matches: Iterable[Match], source: Schema, target: Schema) -> list[Match]:
+def counters(matches: Iterable[Match], source: Schema, target: Schema) -> list[Match]:
     """Return matches of targets that nothing was found for, by a module whose weights come from one place alone."""
     matches = list(matches)
-    homes: dict[str, set[tuple[str, str]]] = {}
-    for match in matches:
-        if len(match.sources) == len(match.targets) == 1:
-            homes.setdefault(_module(match.targets[0]), set()).add((_module(match.sources[0]), match.doubt))
+    origins = module_origins(matches)
+    doubts = {module_of(match.targets[0]): match.doubt for match in matches if match.doubt}
     made = {key for match in matches for key in match.targets}
     found = []
-    for key, (shape, dtype) in target.items():
-        places = homes.get(_module(key), set())
-        if key in made or len({place for place, _ in places}) != 1:
+    for key, header in target.items():
+        module = module_of(key)
+        places = origins.get(module, set())
+        if key in made or len(places) != 1:
             continue
-        place, doubt = next(iter(places))
-        name = f"{place}{key.removeprefix(_module(key))}"
-        if source.get(name) == (shape, dtype):
-            found.append(Match((name,), (key,), "", "exact", doubt))
+        name = next(iter(places)) + key.removeprefix(module)
+        if source.get(name) == header:
+            found.append(Match((name,), (key,), "", "exact", doubts.get(module, "")))
     return found
-
-
-def _module(key: str) -> str:
-    return key[: key.rfind(".") + 1]

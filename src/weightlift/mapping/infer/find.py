@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from ...values import replace
 from ..resolve import Schema
-from .counters import beside
+from .counters import counters
 from .doubts import doubted, unlike_others
 from .match import Match
 from .pairing import Pairing
@@ -21,7 +21,7 @@ def find(source: Schema, target: Schema) -> list[Match]:
     left, right = tree_of(source), tree_of(target)
     matches = _whole(Pairing(left, right).matches(left, right), left, right)
     matches += same_names(left, right, matches)
-    matches += beside(matches, source, target)
+    matches += counters(matches, source, target)
     roles = [{tensor.key: tensor.role for tensor in tree.tensors()} for tree in (left, right)]
     return unlike_others(doubted(matches, source, target), *roles)
 

@@ -7,6 +7,7 @@ sources than its matches: where a hole would, the numbers are written out, and e
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import reduce
 from itertools import product
 
 from ...patterns import as_pattern
@@ -27,7 +28,6 @@ class Line:
     ops: str
     evidence: str
     doubt: str
-    count: int = 1
 
     def __str__(self) -> str:
         lossy = "  !lossy" if any(word.startswith(_LOSING) for word in self.ops.split(" | ")) else ""
@@ -76,16 +76,14 @@ def _one_line(group: Sequence[Match], known: Mapping[str, set[tuple[int, ...]]])
     left, right = holes
     first = group[0]
     names = [_filled(first.sources, left), _filled(first.targets, right)]
-    evidence = first.evidence
-    for match in group[1:]:
-        evidence = weaker(evidence, match.evidence)
+    evidence = reduce(weaker, (match.evidence for match in group))
     if not _says_more(group, before, left, known):
-        return Line(names[0], names[1], first.ops, evidence, first.doubt, len(group))
+        return Line(names[0], names[1], first.ops, evidence, first.doubt)
     free = sorted({hole for hole in left if hole.startswith("{")})
     if len(first.sources) == len(first.targets) == len(free) == 1:
         written = [_written(free[0], holes, places) for holes, places in ((left, before), (right, after))]
         names = [_filled(first.sources, written[0]), _filled(first.targets, written[1])]
-        return Line(names[0], names[1], first.ops, evidence, first.doubt, len(group))
+        return Line(names[0], names[1], first.ops, evidence, first.doubt)
     return None if len(group) > 1 else Line(names[0], names[1], first.ops, evidence, first.doubt)
 
 
@@ -168,11 +166,8 @@ def _with_texts(lines: list[Line], known: Mapping[str, set[tuple[int, ...]]]) ->
             continue
         sources, targets = (tuple(f"{name.rpartition('.')[0]}.{{t}}" for name in side)
                             for side in (group[0].sources, group[0].targets))  # fmt: skip
-        evidence = group[0].evidence
-        for line in group[1:]:
-            evidence = weaker(evidence, line.evidence)
-        count = sum(line.count for line in group)
-        out.append(replace(group[0], sources=sources, targets=targets, evidence=evidence, count=count))
+        evidence = reduce(weaker, (line.evidence for line in group))
+        out.append(replace(group[0], sources=sources, targets=targets, evidence=evidence))
     return out
 
 
