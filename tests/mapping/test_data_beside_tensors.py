@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 import weightlift as wl
-from weightlift.actions.load import LoadError, load
+from weightlift.actions.load import load
+from weightlift.mapping.fitting import LoadError
 from weightlift.actions.plan import check_plan
 from weightlift.faces.cli import main
 from weightlift.mapping.resolve import PlanProblems

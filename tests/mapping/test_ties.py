@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 import weightlift as wl
-from weightlift.actions.load import LoadError, load
+from weightlift.actions.load import load
+from weightlift.mapping.fitting import LoadError
 from weightlift.actions.plan import check_plan, inverted_plan
 from weightlift.errors import PlanError
 from weightlift.mapping.plan import Plan
