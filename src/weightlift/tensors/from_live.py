@@ -52,6 +52,15 @@ def with_lazy(values: Mapping[str, Any]) -> dict[str, Any]:
     return {key: _lazy(key, value, storages) if _is_live(value) else value for key, value in values.items()}
 
 
+def lazy_value(name: str, value: Any, storages: dict[int, Storage]) -> Any:
+    """Return the lazy form of one tensor or array; `storages` are those met so far, so that aliases stay.
+
+    Raises:
+        UnsupportedError: it has no such form; says what to do.
+    """
+    return _lazy(name, value, storages)
+
+
 def _is_live(value: Any) -> bool:
     return hasattr(value, "untyped_storage") or hasattr(value, "__array_interface__")
 
