@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 import torch
 
-from codec_values import Config
 from weightlift.codec import Encoder
 from weightlift.errors import UnsupportedError
+
+from codec_values import Config
 
 
 class Number(int):
@@ -58,7 +59,7 @@ class Output(collections.OrderedDict):
 
 
 @dataclasses.dataclass
-class Failure(Exception):
+class FailedError(Exception):
     """A dataclass that is an exception as well."""
 
     a: Any = 1
@@ -108,7 +109,7 @@ REFUSED = {
     "list": (Items(), "a subclass of list", "list(...)"),
     "return_type": (torch.ones(2).max(0), "a subclass of tuple", "tuple(...)"),
     "output": (Output(), "a subclass of dict", "dict(...)"),
-    "exception": (Failure(), "is an object of", "dataclass"),
+    "exception": (FailedError(), "is an object of", "dataclass"),
     "object": (Plain(), "is an object of", "dataclass"),
     "stateful": (Trainer(), "is an object of", "state_dict()"),
     "view": (memoryview(b""), "a view of memory", "bytes(...)"),

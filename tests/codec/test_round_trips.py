@@ -12,8 +12,9 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 
-from codec_values import TYPES, VALUES, Bits, Colour, Config, Frozen, Point, same, there_and_back
 from weightlift.codec import Encoder, Record, decode
+
+from codec_values import TYPES, VALUES, Bits, Colour, Config, Frozen, Point, as_torch, lazily, same, there_and_back
 
 
 @settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
@@ -29,10 +30,10 @@ def test_what_was_decoded_inert_can_be_encoded_again(value):
     """Records decoded without their classes encode to the same document."""
     encoder, again = Encoder(), Encoder()
     doc = encoder.encode(value, "meta")
-    inert = decode(doc, lambda name, stride: encoder.tensors[name])
+    inert = decode(doc, lazily(encoder))
     held = again.encode(inert, "meta")
     again.check()
-    assert same(value, decode(held, lambda name, stride: again.tensors[name], types=TYPES))
+    assert same(value, decode(held, lazily(again), types=TYPES))
 
 
 @pytest.mark.parametrize("bits", [0x7FF8000000000001, 0xFFF0000000000123, 0x7FF0000000000000, 0x8000000000000000])
@@ -110,7 +111,7 @@ def test_channels_last_keeps_its_stride():
     encoder = Encoder()
     doc = encoder.encode([images, torch.ones(2, 3)[:, ::2]], "meta")
     asked = []
-    decode(doc, lambda name, stride: asked.append(stride))
+    decode(doc, lambda _, stride: asked.append(stride))
     assert asked == [images.stride(), None]
 
 
@@ -119,7 +120,7 @@ def test_torch_tensors_take_their_role():
     frozen = torch.nn.Parameter(torch.ones(2), requires_grad=False)
     value = [torch.nn.Parameter(torch.ones(2)), frozen, torch.ones(2, requires_grad=True), torch.ones(2)]
     encoder = Encoder()
-    back = decode(encoder.encode(value, "meta"), lambda name, stride: encoder.tensors[name].torch())
+    back = decode(encoder.encode(value, "meta"), as_torch(encoder))
     assert [type(item) for item in back] == [type(item) for item in value]
     assert [item.requires_grad for item in back] == [True, False, True, False]
 
@@ -133,18 +134,22 @@ def test_arrays_come_back_from_torch_tensors(code):
     array = np.arange(6).reshape(2, 3).astype(dtype)
     encoder = Encoder()
     doc = encoder.encode({"a": array}, "meta")
-    assert same(array, decode(doc, lambda name, stride: encoder.tensors[name].torch())["a"])
-    assert same(array, decode(doc, lambda name, stride: encoder.tensors[name])["a"])
+    assert same(array, decode(doc, as_torch(encoder))["a"])
+    assert same(array, decode(doc, lazily(encoder))["a"])
 
 
 def test_random_states_come_back_and_are_small():
     """The states of random and numpy generators continue the same sequence; 625 integers are one packed run."""
     generator, there = random.Random(1), np.random.default_rng(2)
-    state = {"python": generator.getstate(), "numpy": np.random.RandomState(3).get_state(), "pcg": there.bit_generator.state}
+    state = {
+        "python": generator.getstate(),
+        "numpy": np.random.RandomState(3).get_state(),
+        "pcg": there.bit_generator.state,
+    }
     encoder = Encoder()
     doc = encoder.encode(state, "rng")
     assert len(json.dumps(doc)) < 4000
-    back = decode(doc, lambda name, stride: encoder.tensors[name])
+    back = decode(doc, lazily(encoder))
     other = random.Random(0)
     other.setstate(back["python"])
     assert other.random() == generator.random()
@@ -163,8 +168,8 @@ def test_long_runs_of_bytes_and_numbers_are_tensors(kind):
     encoder = Encoder()
     doc = encoder.encode({"a": value}, "meta")
     assert len(json.dumps(doc)) < 200
-    assert same(value, decode(doc, lambda name, stride: encoder.tensors[name])["a"])
-    assert same(value, decode(doc, lambda name, stride: encoder.tensors[name].torch())["a"])
+    assert same(value, decode(doc, lazily(encoder))["a"])
+    assert same(value, decode(doc, as_torch(encoder))["a"])
 
 
 def test_sets_of_text_are_the_same_in_every_process():
@@ -208,4 +213,4 @@ def test_attributes_beside_the_fields_stay():
 def test_a_field_that_was_added_takes_its_default():
     """A class that got a field with a default since is still made; its own code is not run."""
     doc = {"$record": ["codec_values", "Config"], "kind": "dataclass", "fields": {"rate": 1}}
-    assert decode(doc, dict().__getitem__, types=[Config]) == Config(1, [])
+    assert decode(doc, {}.__getitem__, types=[Config]) == Config(1, [])
