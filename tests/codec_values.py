@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import datetime
+import datetime as dt
 import decimal
 import enum
 import json
@@ -67,10 +67,10 @@ FLOAT_BITS = st.integers(0, 2**64 - 1).map(lambda bits: struct.unpack("<d", bits
 TEXTS = st.one_of(st.text(st.characters(exclude_categories=()), max_size=8), st.sampled_from(["$int", "\ud83d\ude00"]))
 ZONES = st.one_of(
     st.none(),
-    st.just(datetime.UTC),
+    st.just(dt.UTC),
     st.sampled_from(["Europe/Berlin", "UTC"]).map(zoneinfo.ZoneInfo),
-    st.builds(datetime.timezone, st.timedeltas(datetime.timedelta(hours=-23), datetime.timedelta(hours=23))),
-    st.builds(datetime.timezone, st.just(datetime.timedelta(hours=2)), st.just("two")),
+    st.builds(dt.timezone, st.timedeltas(dt.timedelta(hours=-23), dt.timedelta(hours=23))),
+    st.builds(dt.timezone, st.just(dt.timedelta(hours=2)), st.just("two")),
 )
 NUMPY_CODES = ["?", "<i1", "<u2", ">i4", "<i8", ">u8", "<f2", ">f4", "<f8", "<c8", ">c16", "<M8[ns]", "<m8[25s]"]
 
@@ -123,7 +123,7 @@ ATOMS = st.one_of(
     st.text("ab\\:", max_size=8).map(pathlib.PureWindowsPath),
     st.dates(),
     st.datetimes(timezones=ZONES),
-    st.times(timezones=st.just(datetime.UTC)),
+    st.times(timezones=st.just(dt.UTC)),
     st.builds(lambda when: when.replace(fold=1), st.datetimes()),
     st.timedeltas(),
     ZONES,
@@ -235,9 +235,9 @@ def same(a, b):  # noqa: C901, PLR0912 - a case a kind
         return a.as_tuple() == b.as_tuple()
     if isinstance(a, enum.Enum):
         return a is b
-    if isinstance(a, datetime.datetime | datetime.time):
+    if isinstance(a, dt.datetime | dt.time):
         return (a.replace(tzinfo=None), a.fold) == (b.replace(tzinfo=None), b.fold) and same(a.tzinfo, b.tzinfo)
-    if isinstance(a, datetime.timezone):
+    if isinstance(a, dt.timezone):
         return a.utcoffset(None) == b.utcoffset(None) and a.tzname(None) == b.tzname(None)
     if isinstance(a, uuid.UUID):
         return a == b and a.is_safe is b.is_safe

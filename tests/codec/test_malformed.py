@@ -6,6 +6,7 @@ import copy
 import json
 import os
 import random
+import subprocess
 import sys
 from pathlib import Path
 
@@ -285,3 +286,15 @@ def test_decoding_imports_opens_and_runs_nothing():
     finally:
         events, _EVENTS = _EVENTS, None
     assert events == []
+
+
+def test_torch_is_not_needed_to_decode():
+    """Where torch is not loaded it stays so: its values come as inert nodes, a size as a tuple."""
+    code = """
+import sys
+from weightlift.codec import decode
+back = decode([{"$torch": "float32"}, {"$device": "cuda:0"}, {"$size": [2]}], None)
+print(back[0], back[1].args, back[2], "torch" in sys.modules, "numpy" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "torch.float32 ('cuda:0',) (2,) False False"
