@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from ..dtypes import DTYPES
 from ..errors import WeightliftError
 from ..sources import Memory
-from ..tensors import Composite, Storage, Tensor
-from ..tensors.computed import Computed
-from ..tensors.from_live import lazy_value
+from ..tensors import Storage
+from ..tensors.from_live import LiveTensors
 from ..tensors.lazy import contiguous
 from ..typed import Any
 from . import refusals
@@ -39,7 +38,7 @@ class Encoder:
         self.refusals: list[Refusal] = []
         self.root = ""
         self.steps: list[Any] = []
-        self._storages: dict[int, Storage] = {}
+        self._live = LiveTensors()
         self._kinds: dict[type, Kind | None] = {}
         self._met: dict[int, tuple[Any, Any]] = {}  # id -> (the value, which keeps the id its own; its form)
         self._shared: dict[int, int] = {}  # id of a form -> its number
@@ -179,12 +178,9 @@ class Encoder:
 
     def _enter(self, name: str, tensor: Any) -> str | None:
         try:
-            held = lazy_value(name, tensor, self._storages)
+            held = self._live.lazy(name, tensor)
         except WeightliftError as error:
             self.refuse(f"cannot be written: {error.found}", error.remedy or error.expected)
-            return None
-        if held is tensor and not isinstance(held, Tensor | Composite | Computed):
-            self.refuse("is no tensor", "encode it as a value")
             return None
         if held.absent:
             self.refuse(f"is a tensor without data ({held.absent})", "give it data, or leave it out")
