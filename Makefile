@@ -7,7 +7,7 @@ CORPUS := .corpus
 
 PAIRS := pairs
 
-.PHONY: help demo test check format corpus test-architectures test-converters test-inference mapbench bench changelog clean
+.PHONY: help demo test check format corpus test-architectures test-converters test-inference test-decoding mapbench bench changelog clean
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/'
 
@@ -65,6 +65,9 @@ clean:  ## Remove everything that can be made again
 
 test-inference: $(VENV)/.ready  ## 10,000 random changes of known structures: no sure line may be wrong
 	WEIGHTLIFT_CASES=10000 $(BIN)/python -m pytest tests/mapping/test_infer.py
+
+test-decoding: $(VENV)/.ready  ## 1,000,000 documents changed at random: a value or one of our errors
+	WEIGHTLIFT_CASES=1000000 $(BIN)/python -m pytest tests/codec/test_malformed.py
 
 mapbench: $(VENV)/.ready  ## Plans for recorded conversions (PAIRS=folder, and beside it folder_sorted) as their score.py reads them
 	for pairs in $(PAIRS) $(PAIRS)_sorted; do \
