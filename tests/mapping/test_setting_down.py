@@ -72,7 +72,7 @@ MODULES = {
 @pytest.fixture(params=MODULES)
 def module(request, monkeypatch):
     """A module, and pieces so small that its tensors have several."""
-    monkeypatch.setattr(setting_down, "_EXCHANGED_BYTES", 1000)
+    monkeypatch.setattr(setting_down, "_EXCHANGED", 250)
     return filled(MODULES[request.param]())
 
 

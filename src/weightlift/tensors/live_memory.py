@@ -14,7 +14,7 @@ from .lazy import Tensor
 from .pack import PackingSource, unit_blocks
 
 _LINE_BYTES = 64  # read from memory at once, whatever is wanted of it
-_TILE_ROWS, _TILE_COLUMNS = 256, 32
+_TILE_ROWS, _TILE_COLUMNS = 256, 32  # so few that torch copies them without waking other threads
 
 
 class ArrayMemory(Source):

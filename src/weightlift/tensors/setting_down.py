@@ -12,12 +12,11 @@ from contextlib import contextmanager
 from functools import partial
 
 from ..errors import PlanError, WeightliftError
-from ..limits import MIB
 from ..typed import Any
 from .torch_memory import View
 from .torch_modules import ModuleTarget, Slot
 
-_EXCHANGED_BYTES = MIB  # at once: the piece that is held meanwhile stays in the cache
+_EXCHANGED = 32_768  # elements at once: they stay in the cache, and torch copies so many without waking other threads
 
 
 class SetDown:
@@ -137,9 +136,8 @@ class _Exchange:
         self._at: tuple[int, Any] = 0, None  # all before this is exchanged; what was there of the piece in work
 
     def run(self) -> None:
-        size = max(1, _EXCHANGED_BYTES // self._old.element_size())
-        for start in range(0, len(self._old), size):
-            old, new = self._old[start : start + size], self._new[start : start + size]
+        for start in range(0, len(self._old), _EXCHANGED):
+            old, new = self._old[start : start + _EXCHANGED], self._new[start : start + _EXCHANGED]
             held = old.clone()
             self._at = start, held
             old.copy_(new)
