@@ -98,7 +98,7 @@ def written(folder, files):
 
 
 def test_all_damage_is_found(originals, tmp_path):
-    """Bit flips, zeroed blocks, truncations, exchanged blocks, files and manifests: each is an error that says where."""
+    """Bit flips, zeroed blocks, truncations, exchanged blocks, files, manifests: each is an error that says where."""
     chance = random.Random(CASES)
     seen = 0
     while seen < CASES:
