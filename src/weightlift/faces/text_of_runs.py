@@ -54,10 +54,10 @@ def _table(found: Runs) -> list[str]:
 def _row(stored: StoredStep) -> tuple[str, str, str, str, str]:
     shown = [f"{name} {value:.6g}" for name, value in list(stored.metrics.items())[:_MOST_METRICS]]
     more = f" and {len(stored.metrics) - _MOST_METRICS} more" if len(stored.metrics) > _MOST_METRICS else ""
-    state = [*stored.kept, *(["pinned"] if stored.pinned and "pinned" not in stored.kept else [])]
-    if stored.problem:
-        state.append("BROKEN")
+    state = ["BROKEN"] if stored.problem else list(stored.kept) or ["not kept"]
+    if stored.pinned and "pinned" not in state:
+        state.append("pinned")
     if stored.partial:
         state.append(f"partial: {', '.join(stored.partial)}")
     when = stored.time[:16].replace("T", " ")
-    return str(stored.step), human_bytes(stored.nbytes), ", ".join(shown) + more, when, "; ".join(state) or "no reason"
+    return str(stored.step), human_bytes(stored.nbytes), ", ".join(shown) + more, when, "; ".join(state)

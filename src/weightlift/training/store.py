@@ -310,7 +310,7 @@ class CheckpointStore:
         from .resuming import removable
 
         with self._alone():
-            if not dry_run:
+            if not dry_run and self._folder.read().steps:
                 self._folder.take()
             going = removable(self._folder, self.keep)
             return going if dry_run else [stored for stored in going if self._folder.remove(stored)]
