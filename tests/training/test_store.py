@@ -308,7 +308,9 @@ def test_an_older_step_is_said_and_survives_its_own_save(place):
     store = saved(place, [10, 11], keep=1)
     store.save(Run(model="w"), step=5)
     assert names(place) == ["step-000005", "step-000011"]
-    assert store.notes == ["step 5 was saved while step 11 is here: that one stays the newest, and is what resume takes"]
+    assert store.notes == [
+        "step 5 was saved while step 11 is here: that one stays the newest, and is what resume takes"
+    ]
 
 
 @pytest.mark.parametrize("value", [True, "0.5", None, [1.0], 1j])

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 MODES = ("min", "max")
 
 
-
-
 @dataclass(frozen=True, slots=True)
 class Keep:
     """Which checkpoints stay; one that fits any of these does.

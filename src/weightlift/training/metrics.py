@@ -29,7 +29,9 @@ def metric_values(metrics: Mapping[str, Any] | None) -> dict[str, float]:
         else:
             values[name] = number
     if refused:
-        raise StoreError("; ".join(refused), expected="a number for each name", remedy="take float() of it", where="metrics")
+        raise StoreError(
+            "; ".join(refused), expected="a number for each name", remedy="take float() of it", where="metrics"
+        )
     return values
 
 

@@ -50,7 +50,9 @@ def _none(
     facts = [f"step {stored.step} is broken: {why}" for stored, why in broken]
     facts += incomplete
     if contents.broken:
-        facts.append(f"{plural(len(contents.broken), 'broken one')} set aside earlier: {', '.join(contents.broken[-4:])}")
+        facts.append(
+            f"{plural(len(contents.broken), 'broken one')} set aside earlier: {', '.join(contents.broken[-4:])}"
+        )
     return StoreError(
         f"no checkpoint here can be resumed from; {'; '.join(facts[:8])}" + (" ..." if len(facts) > 8 else ""),
         remedy="nothing was changed; load(step, into=...) takes one on purpose, a fresh directory begins anew",
