@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import pytest
-import stored_runs as stand_ins
 
 from weightlift.training import store
+
+import stored_runs as stand_ins
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ class Run:
 
     @property
     def parts(self):
+        """Its names."""
         return tuple(self.values)
 
 
@@ -54,6 +55,7 @@ class Staging:
     """Copies of bytes that cannot change anyway."""
 
     def stage(self, tensors):
+        """The same again."""
         return dict(tensors)
 
 

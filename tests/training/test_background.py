@@ -75,6 +75,7 @@ def test_an_error_that_nobody_waited_for_is_reported_at_exit():
     assert "saving runs/a/step-000001 failed, and nothing waited for it: no space left" in done.stderr
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_child_does_not_wait_for_what_is_not_its_own():
     """In a forked child, waiting for the parent's job is an error, not a hang."""
     background, go = Background(), threading.Event()

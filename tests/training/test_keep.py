@@ -80,7 +80,7 @@ def test_pruning_at_every_save_keeps_the_best(history, keep):
         why = kept(left, keep)
         left = [c for c in left if why[c.step]]
     at_once = {step for step, why in kept(history, keep).items() if why}
-    assert {c.step for c in left} == at_once | ({c.step for c in left} - at_once)
+    assert at_once <= {c.step for c in left}
     assert reached(history, keep) <= {c.step for c in left}
 
 
@@ -135,7 +135,16 @@ def test_names_of_steps_and_back(step):
 
 
 @pytest.mark.parametrize(
-    "name", ["step-1", "step-0000001", "step-+00001", "step-000001.broken", "step-٠٠٠٠٠١", "Step-000001", "step-"]
+    "name",
+    [
+        "step-1",
+        "step-0000001",
+        "step-+00001",
+        "step-000001.broken",
+        "step-00000\u0661",
+        "Step-000001",
+        "step-",
+    ],
 )
 def test_other_names_are_no_steps(name):
     """A name that is not spelled exactly as a step is none of ours."""

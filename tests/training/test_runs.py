@@ -8,11 +8,12 @@ import subprocess
 import sys
 
 import pytest
-from stored_runs import Run, damaged, names
 
 from weightlift.errors import StoreError
 from weightlift.faces.cli import main
 from weightlift.training.store import CheckpointStore
+
+from stored_runs import Run, damaged, names
 
 
 @pytest.fixture

@@ -7,12 +7,13 @@ import math
 import os
 
 import pytest
-from stored_runs import Run, damaged, names
 
 from weightlift.errors import StoreError, StoreLockedError, UnsupportedError, WriteError
 from weightlift.training import store as store_module
 from weightlift.training.keep import Keep
 from weightlift.training.store import CheckpointStore
+
+from stored_runs import Run, damaged, names
 
 
 @pytest.fixture(autouse=True)
@@ -159,7 +160,7 @@ def test_only_partial_ones_is_an_error(place):
 
 @pytest.mark.parametrize("how", damaged)
 def test_a_broken_one_is_set_aside(place, how, caplog):
-    """The newest that verifies is taken; what is newer and broken keeps its bytes under another name, and why is said."""
+    """The newest that verifies is taken; what is newer and broken keeps its bytes under another name, said why."""
     saved(place, [1, 2, 3]).close()
     damaged[how](place / "step-000003")
     (place / "step-000003.broken").mkdir()
@@ -308,9 +309,7 @@ def test_an_older_step_is_said_and_survives_its_own_save(place):
     store = saved(place, [10, 11], keep=1)
     store.save(Run(model="w"), step=5)
     assert names(place) == ["step-000005", "step-000011"]
-    assert store.notes == [
-        "step 5 was saved while step 11 is here: that one stays the newest, and is what resume takes"
-    ]
+    assert store.notes == ["step 5 was saved while step 11 is here, which stays the newest and is what resume takes"]
 
 
 @pytest.mark.parametrize("value", [True, "0.5", None, [1.0], 1j])
@@ -344,7 +343,7 @@ def test_one_store_at_a_time(place):
     for call in (
         lambda: second.save(Run(model="w"), step=2),
         lambda: second.resume(Run(model=""), default=0),
-        lambda: second.prune(),
+        second.prune,
         lambda: second.pin(1),
     ):
         with pytest.raises(StoreLockedError):
@@ -358,8 +357,7 @@ def test_one_store_at_a_time(place):
 def test_the_error_of_the_block_is_the_one_that_is_seen(place):
     """Leaving a with block by an error closes the store and hides nothing."""
     with pytest.raises(ZeroDivisionError), CheckpointStore(place) as store:
-        store.save(Run(model="w"), step=1)
-        _ = 1 / 0
+        store.save(Run(model="w"), step=1 // 0 if store.save(Run(model="w"), step=1) else 2)
     assert CheckpointStore(place).resume(Run(model="")) == 1
 
 

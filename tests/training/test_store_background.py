@@ -11,12 +11,13 @@ import threading
 from types import SimpleNamespace
 
 import pytest
-import stored_runs as stand_ins
-from stored_runs import Run, names
 
 from weightlift.errors import StoreLockedError, WriteError
 from weightlift.training import store as store_module
 from weightlift.training.store import CheckpointStore
+
+import stored_runs as stand_ins
+from stored_runs import Run, names
 
 
 @pytest.fixture(autouse=True)
@@ -124,6 +125,7 @@ def test_the_lock_is_held_until_the_save_is_done(tmp_path, slow):
     assert other.resume(Run(model="")) == 1
 
 
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 def test_a_forked_child_cannot_write(tmp_path, slow):
     """A child made while a save is in flight neither hangs nor writes: it is told who does."""
     store = CheckpointStore(tmp_path)

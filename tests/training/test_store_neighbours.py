@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 
 import pytest
-from stored_runs import Run, names
 
 from weightlift.errors import StoreError
 from weightlift.training.store import CheckpointStore
+
+from stored_runs import Run, names
 
 
 @pytest.fixture(autouse=True)

@@ -39,7 +39,6 @@ def runs(
     path: str | os.PathLike[str],
     *,
     keep: Keep | int | None = None,
-    best: str | None = None,
     verify: bool = False,
     prune: bool = False,
     dry_run: bool = False,
@@ -49,7 +48,7 @@ def runs(
 ) -> Runs:
     """Return what is in a store's directory; reads manifests only, or with `verify` every byte.
 
-    `keep` and `best` are those of `CheckpointStore`; they say why each stays, and what `prune` removes.
+    `keep` is that of `CheckpointStore`: it says why each stays, and what `prune` removes.
     `progress` is that of verifying. Torch is not needed.
 
     Raises:
@@ -58,7 +57,7 @@ def runs(
     """
     if not os.path.isdir(path):
         raise StoreError("no such directory", expected="one with training checkpoints", where=os.fspath(path))
-    chosen = rule(keep, best)
+    chosen = rule(keep)
     if prune and chosen.last is None:
         raise StoreError("pruning without a rule", remedy="say how many of the newest stay: --keep 3")
     with CheckpointStore(path, keep=chosen) as store:

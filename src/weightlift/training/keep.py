@@ -68,7 +68,7 @@ def rule(keep: Keep | int | None = None, best: str | None = None) -> Keep:
         metric, _, mode = best.rpartition(":") if isinstance(best, str) else ("", "", "")
         if not metric or mode not in MODES:
             raise StoreError(f"best={shown(best)}", expected="'METRIC:min' or 'METRIC:max', as in 'val_loss:min'")
-        chosen = replace(chosen, best=1, metric=metric, mode=mode)
+        chosen = replace(chosen, best=1, metric=metric, mode="min" if mode == "min" else "max")
     _check(chosen)
     return chosen
 

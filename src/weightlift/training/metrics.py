@@ -8,7 +8,7 @@ from ..errors import StoreError, shown
 from ..typed import Any
 
 
-def metric_values(metrics: Mapping[str, Any] | None) -> dict[str, float]:
+def metric_values(metrics: object) -> dict[str, float]:
     """Return metrics as plain numbers: of Python, of numpy, or tensors and arrays without dimensions.
 
     Raises:
@@ -20,7 +20,7 @@ def metric_values(metrics: Mapping[str, Any] | None) -> dict[str, float]:
         raise StoreError(f"metrics={shown(metrics)}", expected="a dict of numbers")
     values: dict[str, float] = {}
     refused = []
-    for name, value in metrics.items():
+    for name, value in dict(metrics).items():
         number = _number(value)
         if not isinstance(name, str):
             refused.append(f"the name {shown(name, 40)} is no text")

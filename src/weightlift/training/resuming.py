@@ -117,7 +117,7 @@ def removable(folder: StoreFolder, keep: Keep) -> list[StoredStep]:
     return []
 
 
-def _open_step(path: str) -> Any:
+def _open_step(path: str) -> Step:
     from ..formats.step import open_step
 
     return open_step(path, verify=True)

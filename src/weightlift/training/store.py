@@ -7,15 +7,17 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
-from ..errors import StoreError, WeightliftError, printable, shown
+from ..errors import StoreError, WeightliftError, printable
 from ..typed import TYPE_CHECKING, Any, Literal, Self
 from ..values import replace
 from ..writers.hashing import DEFAULT_HASH, hasher
-from .background import Background, Job
+from .background import Background
+from .choosing import chosen
 from .folder import StoreFolder
-from .keep import Keep, is_number, kept, ranked, rule
+from .keep import Keep, is_number, kept, rule
 from .listing import Contents, StoredStep, step_number
 from .metrics import metric_values
+from .saving import Saving
 
 if TYPE_CHECKING:
     from ..formats.step import Step
@@ -23,36 +25,6 @@ if TYPE_CHECKING:
     from .state import TrainState
 
 REQUIRED: Any = object()
-
-
-class Saving:
-    """A save: where it goes, and how far it is.
-
-    `staged`: the run may change, what is saved was copied. `committed`: it is there after a crash.
-    """
-
-    __slots__ = ("_job", "committed", "path", "staged", "step")
-
-    def __init__(self, path: str, step: int) -> None:
-        self.path = path
-        self.step = step
-        self.staged = False
-        self.committed = False
-        self._job: Job | None = None
-
-    def wait(self) -> Self:
-        """Return this when it is committed.
-
-        Raises:
-            WriteError: it could not be; what was there before still is.
-        """
-        if self._job is not None:
-            self._job.wait()
-        return self
-
-    def __repr__(self) -> str:
-        state = "committed" if self.committed else "staged" if self.staged else "not staged"
-        return f"<Saving {self.path!r}: {state}>"
 
 
 class CheckpointStore:
@@ -159,7 +131,7 @@ class CheckpointStore:
                 saving.staged = True
             else:
                 saving.staged = True
-                saving._job = self._background.submit(write, f"saving {saving.path}")  # noqa: SLF001 - one module's own
+                saving.job = self._background.submit(write, f"saving {saving.path}")
             return saving
 
     def _staged(self, tensors: Any) -> Any:
@@ -184,7 +156,7 @@ class CheckpointStore:
         newest = steps[-1].step if steps else saved
         if newest > saved:
             self._folder.say(
-                f"step {saved} was saved while step {newest} is here: that one stays the newest, and is what resume takes",
+                f"step {saved} was saved while step {newest} is here, which stays the newest and is what resume takes",
                 once=True,
             )
         for stored in steps:
@@ -246,32 +218,9 @@ class CheckpointStore:
         from .resuming import opened
 
         with self._alone():
-            stored = self._chosen(which)
+            stored = chosen(self._folder.read().steps, which, self.keep, self.path)
         step = opened(stored)
         return step if into is None else _restore(step, into, plan=plan, types=types)
-
-    def _chosen(self, which: object) -> StoredStep:
-        steps = self._folder.read().steps
-        if not steps:
-            raise StoreError("no checkpoint was saved here", where=self.path)
-        if which == "latest":
-            return steps[-1]
-        if which == "best":
-            if not self.keep.metric:
-                raise StoreError("no metric says which is best", remedy="CheckpointStore(..., best='val_loss:min')")
-            best = ranked([stored for stored in steps if not stored.problem], self.keep)
-            if not best:
-                raise StoreError(f"no checkpoint has the metric {self.keep.metric!r}", where=self.path)
-            return best[0]
-        if isinstance(which, str):
-            raise StoreError(f"no checkpoint {shown(which)}", expected="a step, 'best' or 'latest'", where=self.path)
-        number = step_number(which)
-        for stored in steps:
-            if stored.step == number:
-                return stored
-        known = ", ".join(str(stored.step) for stored in steps[-8:])
-        more = " (and older)" if len(steps) > 8 else ""
-        raise StoreError(f"no step {number}", expected=f"one of {known}{more}", where=self.path)
 
     def list(self) -> tuple[StoredStep, ...]:
         """Return every checkpoint, the newest last. Reads names and manifests only; needs no lock."""
@@ -326,9 +275,9 @@ class CheckpointStore:
     def _pinned(self, step: object, *, pin: bool) -> None:
         number = step_number(step)
         with self._alone():
-            self._chosen(number)
-            self._folder.take()
-            self._folder.pin(self._chosen(number), pin=pin)
+            if self._folder.read().steps:
+                self._folder.take()
+            self._folder.pin(chosen(self._folder.read().steps, number, self.keep, self.path), pin=pin)
 
     def wait(self) -> None:
         """Return when no save is in flight.

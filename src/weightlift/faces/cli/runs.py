@@ -6,6 +6,7 @@ import logging
 
 from ...actions.runs import runs
 from ...errors import StoreError
+from ...training.keep import Keep, rule
 from ...typed import TYPE_CHECKING
 from ..text_of_runs import render_runs
 from .progress import progress_line
@@ -13,8 +14,6 @@ from .signals import ended_by_signals
 
 if TYPE_CHECKING:
     import argparse
-
-    from ...training.keep import Keep
 
 PLAIN = ("path",)
 SUMMARY = "List, check, prune and pin the training checkpoints of a directory."
@@ -42,8 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
     with ended_by_signals(), progress_line(f"verifying {arguments.path}") as progress:
         found = runs(
             arguments.path,
-            keep=_keep(arguments),
-            best=arguments.best,
+            keep=_rule(arguments),
             verify=bool(arguments.verify),
             prune=bool(arguments.prune),
             dry_run=bool(arguments.dry_run),
@@ -60,10 +58,5 @@ def run(arguments: argparse.Namespace) -> int:
     return BROKEN if found.damaged else 0
 
 
-def _keep(arguments: argparse.Namespace) -> Keep | int | None:
-    if arguments.every is None:
-        keep: int | None = arguments.keep
-        return keep
-    from ...training.keep import Keep
-
-    return Keep(last=arguments.keep, every=arguments.every)
+def _rule(arguments: argparse.Namespace) -> Keep:
+    return rule(Keep(last=arguments.keep, every=arguments.every), arguments.best)
