@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 import math
 import os
 
 import pytest
 
-from weightlift.errors import StoreError, StoreLockedError, UnsupportedError, WriteError
+from weightlift.errors import SourceError, StoreError, StoreLockedError, UnsupportedError, WriteError
+from weightlift.training import resuming
 from weightlift.training import store as store_module
 from weightlift.training.keep import Keep
 from weightlift.training.store import CheckpointStore
@@ -382,3 +384,58 @@ def test_a_hash_that_is_not_known(place):
     """An unknown hash is refused where the store is made."""
     with pytest.raises(UnsupportedError, match="md5"):
         CheckpointStore(place, hash="md5")
+
+
+def test_a_checkpoint_saved_without_a_step_is_that_of_its_name(place):
+    """What was saved by hand under the name of a step, with no step in it, counts as that step."""
+    from weightlift.writers.step import write_step
+
+    from stored_runs import collect
+
+    saved(place, [1]).close()
+    found = collect(Run(model="by hand"))
+    write_step(place / "step-000002", found.tensors, found.document, parts=found.parts)
+    assert CheckpointStore(place).resume(run := Run(model="")) == 2
+    assert run.values == {"model": "by hand"}
+
+
+def test_a_checkpoint_under_the_name_of_another_step_is_broken(place):
+    """A directory that was renamed to another step is not taken for that step."""
+    saved(place, [1, 2]).close()
+    os.rename(place / "step-000002", place / "step-000005")
+    store = CheckpointStore(place)
+    assert store.resume(Run(model="")) == 1
+    assert "its manifest is that of step 2" in store.notes[0]
+
+
+def test_retention_that_fails_does_not_fail_the_save(place, monkeypatch):
+    """When an old checkpoint cannot be removed, the save is good, the old one stays, and it is said."""
+    from weightlift.training import folder
+
+    store = saved(place, [1], keep=1)
+    monkeypatch.setattr(folder, "remove_directory", failing)
+    assert store.save(Run(model="w"), step=2).committed
+    assert names(place) == ["step-000001", "step-000002"]
+    assert store.notes == ["step 1 is no longer kept, but no space"]
+
+
+@pytest.mark.parametrize(("number", "taken"), [(errno.EIO, 1), (errno.EMFILE, None), (errno.EACCES, None)])
+def test_a_disk_that_fails_is_damage_and_a_full_table_of_files_is_not(place, monkeypatch, number, taken):
+    """What the disk cannot give back is set aside; what this process may not read now is an error, and stays."""
+    saved(place, [1, 2]).close()
+    open_step = resuming._open_step
+
+    def unreadable(path):
+        if path.endswith("step-000002"):
+            raise OSError(number, os.strerror(number))
+        return open_step(path)
+
+    monkeypatch.setattr(resuming, "_open_step", unreadable)
+    store = CheckpointStore(place)
+    if taken is None:
+        with pytest.raises(SourceError, match=f"step-000002: cannot be read: {os.strerror(number)}"):
+            store.resume(Run(model=""), default=0)
+        assert names(place) == ["step-000001", "step-000002"]
+    else:
+        assert store.resume(Run(model=""), default=0) == taken
+        assert names(place) == ["step-000001", "step-000002.broken"]

@@ -18,10 +18,10 @@ from .listing import manifest_bytes
 _LAST_FIELD = b',"manifest_hash":"'
 
 
-def is_damage(error: WeightliftError | OSError, path: str) -> bool:
+def is_damage(error: WeightliftError, path: str) -> bool:
     """Return whether what opening the checkpoint at `path` raised speaks of its content."""
-    if isinstance(error, OSError):
-        return error.errno == errno.EIO
+    if isinstance(error.__cause__, OSError):
+        return error.__cause__.errno == errno.EIO
     if isinstance(error, UnsupportedError):
         return not _says_so_itself(path)
     if isinstance(error, SourceError):

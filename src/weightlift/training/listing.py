@@ -16,6 +16,7 @@ from ..writers.manifest import MANIFEST, PINNED, STATE, Manifest
 _PREFIX = "step-"
 _SET_ASIDE = ".broken"
 _OLD = ".old"
+_MOST_DIGITS = 18
 _MARKS = (MANIFEST, STATE, "data-00001.safetensors")
 """What only a checkpoint of ours has in its directory; with one of them it is ours, whole or broken."""
 
@@ -64,8 +65,8 @@ def step_number(step: object) -> int:
         number = -1 if isinstance(step, bool) else operator.index(step)  # type: ignore[arg-type] # refused below
     except (TypeError, ValueError, RuntimeError):  # what tensors of several elements raise is torch's business
         number = -1
-    if number < 0:
-        raise StoreError(f"step={shown(step)}", expected="a whole number, 0 or more")
+    if not 0 <= number < 10**_MOST_DIGITS:
+        raise StoreError(f"step={shown(step)}", expected=f"a whole number, 0 or more, of at most {_MOST_DIGITS} digits")
     return number
 
 
@@ -77,7 +78,7 @@ def step_name(step: int) -> str:
 def step_of(name: str) -> int | None:
     """Return the step that a directory of this name holds, None where it is no such name."""
     digits = name.removeprefix(_PREFIX)
-    if not name.startswith(_PREFIX) or not (digits.isascii() and digits.isdigit()) or len(digits) > 18:
+    if not name.startswith(_PREFIX) or not (digits.isascii() and digits.isdigit()) or len(digits) > _MOST_DIGITS:
         return None
     return int(digits) if step_name(int(digits)) == name else None
 
@@ -144,7 +145,9 @@ class Lister:
                 if why := stranger(path):
                     strangers[name] = why
                 elif name[0] != "." or step_name(step) not in names:
-                    steps[step] = self._stored(step, path)
+                    stored = self._stored(step, path)
+                    if not stored.problem or os.path.lexists(path):  # its writer may have removed it meanwhile
+                        steps[step] = stored
             elif _SET_ASIDE in name and step_of(name.partition(_SET_ASIDE)[0]) is not None:
                 broken.append(name)
             elif name.startswith(_PREFIX):
@@ -183,7 +186,7 @@ def _read(step: int, path: str) -> StoredStep:
         parts=tuple(manifest.parts),
         partial=manifest.partial,
         pinned=pinned,
-        problem="" if manifest.step == step else f"{MANIFEST}: it is that of step {manifest.step}",
+        problem="" if manifest.step in (step, None) else f"{MANIFEST}: it is that of step {manifest.step}",
     )
 
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 
-from ..errors import MalformedError, StoreError, WeightliftError, plural
+from ..errors import MalformedError, SourceError, StoreError, WeightliftError, plural
 from ..typed import TYPE_CHECKING, Any
+from ..writers.directory import settled
 from .damage import is_damage
 from .folder import StoreFolder
 from .keep import Keep, kept
@@ -16,8 +17,8 @@ if TYPE_CHECKING:
     from ..formats.step import Step
 
 
-def newest_verified(folder: StoreFolder, contents: Contents, run: Any) -> Step:
-    """Return the newest checkpoint that verifies, opened; those that are newer and broken are set aside.
+def newest_verified(folder: StoreFolder, contents: Contents, run: Any) -> tuple[StoredStep, Step]:
+    """Return the newest checkpoint that verifies, and it opened; those that are newer and broken are set aside.
 
     Raises:
         StoreError: none verifies; then nothing was renamed.
@@ -31,7 +32,7 @@ def newest_verified(folder: StoreFolder, contents: Contents, run: Any) -> Step:
             continue
         try:
             step = opened(stored)
-        except (WeightliftError, OSError) as error:
+        except WeightliftError as error:
             if not is_damage(error, stored.path):
                 raise
             broken.append((stored, _fact(error, stored)))
@@ -40,7 +41,7 @@ def newest_verified(folder: StoreFolder, contents: Contents, run: Any) -> Step:
             folder.set_aside(each, why)
         for note in incomplete:
             folder.say(f"{note}; passed over")
-        return step
+        return stored, step
     raise _none(folder, contents, broken, incomplete)
 
 
@@ -78,19 +79,27 @@ def opened(stored: StoredStep) -> Step:
         MalformedError: it is damaged, incomplete, or that of another step.
         StoreError, UnsupportedError, SourceError: it cannot be read, which says nothing about its content.
     """
-    step = _open_step(stored.path)
-    if step.manifest.step != stored.step:
+    try:
+        step = _open_step(stored.path)
+    except OSError as error:
+        raise SourceError(f"cannot be read: {error.strerror}", where=stored.path) from error
+    if step.manifest.step not in (stored.step, None):
         raise MalformedError(f"its manifest is that of step {step.manifest.step}", where=stored.path)
     return step
 
 
-def _fact(error: WeightliftError | OSError, stored: StoredStep) -> str:
+def _fact(error: WeightliftError, stored: StoredStep) -> str:
     return str(error).replace(f"{stored.path}: ", "").replace(f"{stored.path}{os.sep}", "")
 
 
-def problems_of(stored: StoredStep) -> tuple[str, ...]:
-    """Return what is wrong with a checkpoint, all of it read; empty where it verifies."""
-    found = tuple(_verify_step(stored.path))
+def problems_of(stored: StoredStep) -> tuple[str, ...] | None:
+    """Return what is wrong with a checkpoint, all of it read; empty where it verifies, None where it is gone."""
+    try:
+        found = tuple(_verify_step(stored.path))
+    except OSError as error:  # of the disk
+        found = (f"cannot be read: {error.strerror}",)
+    if found and not os.path.lexists(settled(stored.path)):
+        return None  # its writer has removed it meanwhile
     return found if found or not stored.problem else (stored.problem,)
 
 
@@ -109,11 +118,13 @@ def removable(folder: StoreFolder, keep: Keep) -> list[StoredStep]:
         if not going or not unsure:
             return going
         for stored in unsure:
-            if problems := problems_of(stored):
-                folder.say(f"step {stored.step} does not verify and is not counted: {problems[0]}")
-                sound.remove(stored)
-            else:
+            problems = problems_of(stored)
+            if problems == ():
                 verified.add(stored.step)
+                continue
+            sound.remove(stored)
+            if problems:
+                folder.say(f"step {stored.step} does not verify and is not counted: {problems[0]}")
     return []
 
 

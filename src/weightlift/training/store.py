@@ -124,7 +124,7 @@ class CheckpointStore:
                 except WeightliftError as error:
                     raise error.at(f"step {number}") from None
                 saving.committed = True
-                self._retire(number)
+                self._retire_after(number)
 
             if wait:
                 write()
@@ -148,11 +148,15 @@ class CheckpointStore:
         else:
             self._folder.say(f"saves without the metric {name!r} are not ranked among the best", once=True)
 
-    def _retire(self, saved: int) -> None:
+    def _retire_after(self, saved: int) -> None:
         """Remove what the rule does not keep, after a save. What cannot be removed is told, and stays."""
         if self.keep.last is None:
             return
-        steps = self._stored()
+        try:
+            steps = self._stored()
+        except WeightliftError as error:  # the save itself went well
+            self._folder.say(f"nothing was removed after step {saved}: {error}")
+            return
         newest = steps[-1].step if steps else saved
         if newest > saved:
             self._folder.say(
@@ -194,9 +198,9 @@ class CheckpointStore:
                         "no checkpoint was saved here", remedy="resume(run, default=0) begins anew", where=self.path
                     )
                 return default
-            found = newest_verified(self._folder, contents, run)
-            _restore(found, run)
-            return found.manifest.step
+            stored, step = newest_verified(self._folder, contents, run)
+            _restore(step, run)
+            return stored.step
 
     def load(
         self,
@@ -241,7 +245,8 @@ class CheckpointStore:
         total, done = sum(stored.nbytes for stored in steps), 0
         found = []
         for stored in steps:
-            found.append((stored.step, problems_of(stored)))
+            if (problems := problems_of(stored)) is not None:
+                found.append((stored.step, problems))
             done += stored.nbytes
             if progress:
                 progress(done, total)
