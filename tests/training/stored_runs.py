@@ -8,18 +8,11 @@ from weightlift.dtypes import DTYPES
 from weightlift.errors import StoreError, UnsupportedError
 from weightlift.sources import Memory
 from weightlift.tensors import Storage, Tensor
+from weightlift.training.state import TrainState
 
 
-class Run:
+class Run(TrainState):
     """Parts by name, each a short text that is saved as the bytes of a tensor."""
-
-    def __init__(self, **values):
-        self.values = values
-
-    @property
-    def parts(self):
-        """Its names."""
-        return tuple(self.values)
 
 
 def tensor(text):
@@ -29,26 +22,26 @@ def tensor(text):
 
 def collect(run, *, select=None, without=()):
     """What `training.save.collect` gives, for these runs."""
-    if None in run.values.values():
+    if not all(isinstance(part, str) for part in run.values()):
         raise UnsupportedError("a part that cannot be saved")
-    chosen = {part: text for part, text in run.values.items() if part not in without}
+    chosen = {part: text for part, text in run.items() if part not in without}
     return SimpleNamespace(
         tensors={f"{part}/w": tensor(text) for part, text in chosen.items()},
         document={"weightlift_state": 1, "parts": {part: {"kind": "value"} for part in chosen}},
         parts=dict.fromkeys(chosen, "value"),
-        partial=tuple(part for part in run.values if part not in chosen),
+        partial=tuple(part for part in run if part not in chosen),
     )
 
 
 def restore(step, run, *, plan=None, types=()):
     """What `training.resume.restore` does, for these runs: all parts or none."""
     found = {}
-    for part in run.values:
+    for part in run:
         if f"{part}/w" not in step.tensors:
             raise StoreError(f"no part {part!r}")
         found[part] = step.tensors[f"{part}/w"].tobytes().decode()
-    run.values.update(found)
-    return SimpleNamespace(step=step.manifest.step)
+    run.parts.update(found)
+    return SimpleNamespace(step=step.manifest.step, notes=())
 
 
 class Staging:

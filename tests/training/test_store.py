@@ -42,7 +42,7 @@ def test_saved_and_resumed(place):
     saved(place, [1, 2, 3]).close()
     run = Run(model="")
     assert CheckpointStore(place).resume(run) == 3
-    assert run.values == {"model": "w3"}
+    assert run.parts == {"model": "w3"}
     assert names(place) == ["step-000001", "step-000002", "step-000003"]
 
 
@@ -63,7 +63,7 @@ def test_nothing_is_made_before_the_first_save(place):
     assert store.verify() == []
     assert store.prune() == []
     with pytest.raises(UnsupportedError):
-        store.save(Run(model=None), step=1)
+        store.save(Run(model=len), step=1)
     assert not place.parent.exists()
 
 
@@ -83,7 +83,7 @@ def test_saving_a_step_again_replaces_it(place):
     store = saved(place, [5])
     store.save(Run(model="again"), step=5)
     assert store.load(5, into=(run := Run(model=""))).step == 5
-    assert run.values == {"model": "again"}
+    assert run.parts == {"model": "again"}
     assert names(place) == ["step-000005"]
 
 
@@ -130,7 +130,7 @@ def test_a_pinned_one_is_not_replaced(place):
     with pytest.raises(StoreError, match=r"is pinned; unpin\(1\) lets it be replaced"):
         store.save(Run(model="other"), step=1)
     store.load(1, into=(run := Run(model="")))
-    assert run.values == {"model": "w1"}
+    assert run.parts == {"model": "w1"}
 
 
 def test_the_newest_whole_one_outlives_partial_ones(place):
@@ -170,7 +170,7 @@ def test_a_broken_one_is_set_aside(place, how, caplog):
     store = CheckpointStore(place)
     with caplog.at_level(logging.WARNING, "weightlift"):
         assert store.resume(run := Run(model=""), default=0) == 2
-    assert run.values == {"model": "w2"}
+    assert run.parts == {"model": "w2"}
     aside = place / "step-000003.broken-2"
     assert {path.name: path.read_bytes() for path in aside.iterdir() if path.is_file()} == bytes_before
     (note,) = store.notes
@@ -232,7 +232,7 @@ def test_load_by_step_best_and_latest(place):
     loaded = {}
     for which in (1, "best", "latest"):
         store.load(which, into=(run := Run(model="")))
-        loaded[which] = run.values["model"]
+        loaded[which] = run.parts["model"]
     assert loaded == {1: "w1", "best": "w3", "latest": "w5"}
     assert store.load("best").manifest.step == 3
     assert store.notes == ["step 4: its 'loss' is not a number; it is not ranked among the best"]
@@ -396,7 +396,7 @@ def test_a_checkpoint_saved_without_a_step_is_that_of_its_name(place):
     found = collect(Run(model="by hand"))
     write_step(place / "step-000002", found.tensors, found.document, parts=found.parts)
     assert CheckpointStore(place).resume(run := Run(model="")) == 2
-    assert run.values == {"model": "by hand"}
+    assert run.parts == {"model": "by hand"}
 
 
 def test_a_checkpoint_under_the_name_of_another_step_is_broken(place):

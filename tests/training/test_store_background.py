@@ -179,7 +179,7 @@ def test_a_crash_in_the_background_leaves_the_one_before(tmp_path, call):
     assert ("step-000001" in names(tmp_path)) == (call < 5), "the one before goes when the new one is flushed"
     with CheckpointStore(tmp_path, keep=1) as store:
         step = store.resume(run := Run(model=""))
-        assert run.values == {"model": f"w{step}"}
+        assert run.parts == {"model": f"w{step}"}
         assert step == (2 if call >= 4 else 1)
         assert store.notes == []
         assert all(problems == () for _, problems in store.verify())

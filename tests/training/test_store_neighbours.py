@@ -101,7 +101,7 @@ def test_what_crashes_left_is_cleared_with_the_lock_and_not_before(tmp_path):
     assert store.verify() == [(1, ()), (3, ())]
     assert (tmp_path / ".step-000003.old").exists()
     assert store.resume(run := Run(model="")) == 3
-    assert run.values == {"model": "w3"}
+    assert run.parts == {"model": "w3"}
     assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "step-000001", "step-000003"]
 
 

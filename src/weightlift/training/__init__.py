@@ -1,1 +1,1 @@
-"""Training that is saved and resumed: every state of a run in a directory that survives a crash, without pickle."""
+"""Training that can be gone on with: live objects into checkpoints without pickle, and back, all or nothing."""

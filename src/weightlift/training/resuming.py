@@ -12,6 +12,7 @@ from .damage import is_damage
 from .folder import StoreFolder
 from .keep import Keep, kept
 from .listing import Contents, StoredStep
+from .state import as_state
 
 if TYPE_CHECKING:
     from ..formats.step import Step
@@ -65,11 +66,7 @@ def _lacking(stored: StoredStep, run: Any) -> str:
     """Return the parts of a run that a checkpoint does not have because they were left out, "" where it has all."""
     if stored.problem or not stored.partial:
         return ""
-    return ", ".join(part for part in _parts_of(run) if part not in stored.parts)
-
-
-def _parts_of(run: Any) -> Sequence[str]:
-    return tuple(run.parts)
+    return ", ".join(part for part in as_state(run) if part not in stored.parts)
 
 
 def opened(stored: StoredStep) -> Step:

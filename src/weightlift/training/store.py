@@ -21,7 +21,8 @@ from .saving import Saving
 
 if TYPE_CHECKING:
     from ..formats.step import Step
-    from .resume import Resumed
+    from .resume import Plans, Resumed
+    from .save import Select
     from .state import TrainState
 
 REQUIRED: Any = object()
@@ -84,7 +85,7 @@ class CheckpointStore:
         step: int,
         metrics: Any = None,
         wait: bool = True,
-        select: str | Sequence[str] | None = None,
+        select: Select = None,
         without: str | Sequence[str] = (),
     ) -> Saving:
         """Save a run; it is on the disk when this returns, or with `wait=False` when the result's `wait` does.
@@ -173,11 +174,14 @@ class CheckpointStore:
         why = kept([stored for stored in steps if not stored.problem], self.keep)
         return tuple([replace(stored, kept=why.get(stored.step, ())) for stored in steps])
 
-    def resume(self, run: TrainState, default: Any = REQUIRED) -> Any:
+    def resume(
+        self, run: TrainState, default: Any = REQUIRED, *, plan: Plans = None, types: Sequence[type] = ()
+    ) -> Any:
         """Bring a run to the newest checkpoint that verifies; returns its step, or `default` where none was saved.
 
         Every byte is checked before the run is touched. What is damaged is set aside as `step-000123.broken`, said
-        why in `notes`, and the next is taken; so is what was saved without a part that this run has.
+        why in `notes`, and the next is taken; what was saved without a part that this run has is passed over.
+        `plan` and `types` are those of `load`.
 
         Raises:
             StoreError: nothing was saved here and there is no default; or there are checkpoints and none of
@@ -199,7 +203,8 @@ class CheckpointStore:
                     )
                 return default
             stored, step = newest_verified(self._folder, contents, run)
-            _restore(step, run)
+            for note in _restore(step, run, plan=plan, types=types).notes:
+                self._folder.say(f"step {stored.step}: {note}")
             return stored.step
 
     def load(
@@ -207,7 +212,7 @@ class CheckpointStore:
         which: int | Literal["best", "latest"],
         into: TrainState | None = None,
         *,
-        plan: Any = None,
+        plan: Plans = None,
         types: Sequence[type] = (),
     ) -> Resumed | Step:
         """Bring `into` to one checkpoint, verified; without it, return that checkpoint opened. Needs no lock.
