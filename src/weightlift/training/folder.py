@@ -10,7 +10,7 @@ import os
 from contextlib import suppress
 
 from ..errors import StoreError, WeightliftError, WriteError, printable, shown
-from ..writers.directory import _make_ancestors, clear_leftovers, remove_directory
+from ..writers.directory import clear_leftovers, make_ancestors, remove_directory
 from ..writers.flushing import flush_folder
 from ..writers.manifest import PINNED
 from .listing import Contents, Lister, StoredStep, leftover_of, set_aside, shown_name, step_name, stranger
@@ -53,7 +53,7 @@ class StoreFolder:
         """
         if make and not os.path.isdir(self.path):
             try:
-                _make_ancestors(self.path, [])
+                make_ancestors(self.path, [])
             except OSError as error:
                 raise WriteError(f"cannot be made: {error.strerror}", where=self.path) from None
         if self._lock.take():
