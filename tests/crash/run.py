@@ -28,25 +28,22 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--at-most", type=int, metavar="N", help="check no more than N states of each")
     options = parser.parse_args(arguments)
     if reason := why_not():
-        print(reason, file=sys.stderr)  # noqa: T201 - a script's report
+        print(reason, file=sys.stderr)  # noqa: T201
         return 2
     logging.disable()  # torch and Orbax log every state that they cannot read
     rows = _earlier(options.table)
     failed = False
     for name in options.names or SCENARIOS:
         if missing := [module for module in SCENARIOS[name].needs if find_spec(module) is None]:
-            print(f"{name}: left out, needs {', '.join(missing)}", file=sys.stderr)  # noqa: T201 - a script's report
+            print(f"{name}: left out, needs {', '.join(missing)}", file=sys.stderr)  # noqa: T201
             continue
         tally = crash(name, at_most=options.at_most)
         rows[name] = tally.as_json()
         failed |= name in OURS and tally.failures > 0
-        print(
-            f"{name}: {tally.states} states in {tally.seconds} s: {tally.unreadable} unreadable, "
-            f"{tally.mixed} mixed, {tally.lost} lost",
-            flush=True,
-        )  # noqa: T201 - a script's report
+        counts = f"{tally.unreadable} unreadable, {tally.mixed} mixed, {tally.lost} lost"
+        print(f"{name}: {tally.states} states in {tally.seconds} s: {counts}", flush=True)  # noqa: T201
         for kind, example in tally.examples.items():
-            print(f"    {kind}: {example}" if name in OURS else f"    {kind}: {example[:150]}", flush=True)  # noqa: T201 - a script's report
+            print(f"    {kind}: {example if name in OURS else example[:150]}", flush=True)  # noqa: T201
     if options.table:
         _write(options.table, rows)
     return int(failed)

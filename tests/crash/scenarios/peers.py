@@ -128,7 +128,9 @@ def _dcp_load(folder: str) -> str | None:
 def _orbax_manager(folder: str) -> Any:
     import orbax.checkpoint as ocp
 
-    return ocp.CheckpointManager(os.path.join(folder, "run"))
+    # A handler by name: without one the manager guesses from the newest folder what a checkpoint is made of,
+    # and where a crash left that folder torn it then refuses the whole ones too.
+    return ocp.CheckpointManager(os.path.join(folder, "run"), item_handlers=ocp.StandardCheckpointHandler())
 
 
 def _orbax_save(step: int) -> Callable[[str], None]:
