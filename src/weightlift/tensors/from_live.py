@@ -27,6 +27,11 @@ class LiveMemory(Source):
     def _read(self, offset: int, nbytes: int) -> bytes:
         return bytes(self._view[offset : offset + nbytes])
 
+    def view_at(self, offset: int, nbytes: int) -> bytes | memoryview:
+        """A view of the live memory."""
+        self._check(offset, nbytes)
+        return self._view[offset : offset + nbytes]
+
 
 def lazy_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return lazy tensors for a mapping of torch tensors, numpy arrays or lazy tensors; plain data stays.
