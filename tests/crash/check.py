@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from .calls import parse
 from .record import record
 from .scenarios import SCENARIOS
+from .scenarios.scenario import Scenario
 from .states import Recorded, State, Tree, states
 
 MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
@@ -28,6 +29,7 @@ class Tally:
     unreadable: int = 0  # the reader fails, or finds nothing where a durable older checkpoint was
     mixed: int = 0  # the reader returns what neither save wrote
     lost: int = 0  # the save had returned, and the reader finds the older one
+    stuck: int = 0  # the next save fails, or is not what is read then
     kept_old: int = 0
     kept_new: int = 0
     seconds: float = 0.0
@@ -36,7 +38,7 @@ class Tally:
     @property
     def failures(self) -> int:
         """How many states are not as they should be."""
-        return self.unreadable + self.mixed + self.lost
+        return self.unreadable + self.mixed + self.lost + self.stuck
 
     def as_json(self) -> dict[str, object]:
         """Return the fields."""
@@ -57,18 +59,22 @@ def crash(name: str, *, at_most: int | None = None) -> Tally:
         chosen = [chosen[i * len(chosen) // at_most] for i in range(at_most)]
     tally = Tally(name, recorded.calls)
     with tempfile.TemporaryDirectory(dir=MEMORY) as scratch:
-        _judge(tally, recorded, chosen, SCENARIOS[name].read, os.path.join(scratch, "run"))
+        _judge(tally, recorded, chosen, SCENARIOS[name], os.path.join(scratch, "run"))
     tally.seconds = round(time.perf_counter() - start, 1)
     return tally
 
 
-def _judge(tally: Tally, recorded: Recorded, chosen: Iterable[State], read: Reader, folder: str) -> None:
+def _judge(tally: Tally, recorded: Recorded, chosen: Iterable[State], scenario: Scenario, folder: str) -> None:
+    read = scenario.read
     old, new = _read(recorded.before, read, folder), _read(recorded.after, read, folder)
     if isinstance(old, Exception) or isinstance(new, Exception) or new is None or old == new:
         raise AssertionError(f"{tally.scenario}: reads {old!r} before and {new!r} after: nothing to tell apart")
+    later = _after(recorded.after, scenario, folder)
     for state in chosen:
         tally.states += 1
         found = _read(state.tree, read, folder)
+        if scenario.again and (then := _then(scenario, folder)) != later:
+            _count(tally, "stuck", state, recorded.before, f"the next save: {then!r}")
         if found == new:
             tally.kept_new += 1
         elif found == old and not state.promised:
@@ -99,6 +105,21 @@ def _read(tree: Tree, read: Reader, folder: str) -> str | BaseException | None:
     except (KeyboardInterrupt, SystemExit):
         raise
     except BaseException as error:  # noqa: BLE001
+        return error
+
+
+def _after(tree: Tree, scenario: Scenario, folder: str) -> str | BaseException | None:
+    """Return what is read after the next save, where none crashed."""
+    _write_out(tree, folder)
+    return _then(scenario, folder) if scenario.again else None
+
+
+def _then(scenario: Scenario, folder: str) -> str | BaseException | None:
+    """Save once more and return what is read now, or what went wrong."""
+    try:
+        scenario.again(folder)  # type: ignore[misc]
+        return scenario.read(folder)
+    except Exception as error:  # noqa: BLE001
         return error
 
 

@@ -125,6 +125,22 @@ class Replay:
         one.offset += call.result
         other.offset += call.result
 
+    def _send(self, call: Call) -> None:
+        """Copy from an offset, or from where the source stands, to where the target stands."""
+        target = self._file(call, 0)
+        if target is None:
+            return
+        source = self._file(call, 1)
+        if source is None:
+            raise UnsupportedCallError(str(call))
+        (other, written), (one, read) = target, source
+        given = re.match(r"\[(\d+)\]", call.args[2])
+        start = int(given[1]) if given else one.offset
+        written.write(other.offset, read.data[start : start + call.result])
+        other.offset += call.result
+        if given is None:
+            one.offset += call.result
+
     def _refuse_for_ours(self, call: Call) -> None:
         """Pass over what is done to other files than ours."""
         if any(call.args[i].split("<")[0].isdigit() and self._file(call, i) for i in range(min(5, len(call.args)))):
@@ -217,8 +233,9 @@ _ACTS: dict[str, Callable[[Replay, Call], None]] = {
     **dict.fromkeys(("unlink", "unlinkat", "rmdir"), Replay._remove),
     **dict.fromkeys(("rename", "renameat", "renameat2"), Replay._rename),
     **dict.fromkeys(("link", "linkat"), Replay._link),
-    **dict.fromkeys(("sendfile", "splice", "msync"), Replay._refuse_for_ours),
+    **dict.fromkeys(("splice", "msync"), Replay._refuse_for_ours),
     "copy_file_range": Replay._copy,
+    "sendfile": Replay._send,
     "mmap": Replay._map,
     "ftruncate": Replay._resize,
     "fallocate": Replay._allocate,

@@ -40,7 +40,7 @@ def main(arguments: list[str] | None = None) -> int:
         tally = crash(name, at_most=options.at_most)
         rows[name] = tally.as_json()
         failed |= name in OURS and tally.failures > 0
-        counts = f"{tally.unreadable} unreadable, {tally.mixed} mixed, {tally.lost} lost"
+        counts = f"{tally.unreadable} unreadable, {tally.mixed} mixed, {tally.lost} lost, {tally.stuck} stuck"
         print(f"{name}: {tally.states} states in {tally.seconds} s: {counts}", flush=True)  # noqa: T201
         for kind, example in tally.examples.items():
             print(f"    {kind}: {example if name in OURS else example[:150]}", flush=True)  # noqa: T201

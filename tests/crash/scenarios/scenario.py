@@ -12,6 +12,7 @@ class Scenario:
     """A save to crash: what is there before it, the save, and what its users would read afterwards.
 
     `read` returns a digest of what it finds, None where it finds nothing and that is no error, or raises.
+    `again` is the next save, of a run that was started anew after the crash.
     """
 
     title: str
@@ -19,6 +20,7 @@ class Scenario:
     save: Callable[[str], None]
     read: Callable[[str], str | None]
     needs: tuple[str, ...] = ()  # modules
+    again: Callable[[str], None] | None = None
 
 
 def digest(values: Mapping[str, bytes]) -> str:
