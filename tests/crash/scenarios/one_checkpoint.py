@@ -1,4 +1,4 @@
-"""Our own saves: one checkpoint, and a directory of them under each rule of retention."""
+"""One checkpoint directory, written and removed: from nothing, over others, and among what crashes left."""
 
 from __future__ import annotations
 
@@ -37,7 +37,8 @@ def _write(path: str, seed: int, sizes: Sizes, most: int) -> None:
 
 def _digest(step: Step) -> str:
     return digest(
-        {name: tensor.tobytes() for name, tensor in step.tensors.items()} | {"": repr(sorted(step.state.items())).encode()}
+        {name: tensor.tobytes() for name, tensor in step.tensors.items()}
+        | {"": repr(sorted(step.state.items())).encode()}
     )
 
 
@@ -60,6 +61,10 @@ def _one(title: str, before: Callable[[str], None], sizes: Sizes, most: int = 1 
         _read_one(path),
         again=lambda folder: _write(f"{folder}/{path}", 3, sizes, most),
     )
+
+
+def _nothing(folder: str) -> None:
+    """Nothing was saved."""
 
 
 def _there(sizes: Sizes, most: int = 1 << 30) -> Callable[[str], None]:
@@ -106,9 +111,9 @@ def _two(folder: str) -> None:
 SMALL: Sizes = (300, 1200, 7)
 MANY: Sizes = (2000, 64, 1500, 3000, 0, 900, 2500)
 
-OURS = {
-    "step-first": _one("the first, in new folders", lambda folder: None, SMALL, path="runs/x/a"),
-    "step-first-files": _one("the first, of several files", lambda folder: None, MANY, 8000),
+ONE_CHECKPOINT = {
+    "step-first": _one("the first, in new folders", _nothing, SMALL, path="runs/x/a"),
+    "step-first-files": _one("the first, of several files", _nothing, MANY, 8000),
     "step-again": _one("over another of its name", _there(SMALL), SMALL),
     "step-again-files": _one("over another of its name, several files", _there(MANY, 8000), MANY, 8000),
     "step-again-fewer": _one("over another of its name, of fewer files", _there(MANY, 8000), MANY),
