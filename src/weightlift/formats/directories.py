@@ -6,7 +6,7 @@ import os
 
 
 def file_of(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
-    """Return the manifest of a checkpoint directory, also of one that a crash left under its other name; else the path."""
+    """Return the manifest of a checkpoint directory, also where a crash left that under its other name; else `path`."""
     try:
         is_file = os.path.isfile(path)
     except (TypeError, ValueError):

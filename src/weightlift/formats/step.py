@@ -246,11 +246,11 @@ def step_tree(step: Step) -> Dict:
         by_part.setdefault(part if rest else "", {})[rest or part] = value
     loose = by_part.pop("", {})
     names = dict.fromkeys([*documents, *by_part])
-    tree = {name: _part(name, documents.get(name), by_part.get(name, {})) for name in names}
+    tree = {name: _part(documents.get(name), by_part.get(name, {})) for name in names}
     return Dict("dict", loose | tree)
 
 
-def _part(name: str, document: Any, tensors: dict[str, Any]) -> Any:
+def _part(document: Any, tensors: dict[str, Any]) -> Any:
     """Return one part as inert values."""
     about = document if isinstance(document, dict) else {}
     if about.get("kind") == "module":

@@ -145,7 +145,7 @@ class DataFile:
 
 
 def _memory(nbytes: int) -> memoryview:
-    """Return fresh memory, aligned to 16 bytes at least, in large pages where it can: small ones cost as the copying."""
+    """Return fresh memory, aligned to 16 bytes at least, in large pages where it can: small ones cost much time."""
     if nbytes < _MAPPED:
         return memoryview(bytearray(nbytes))
     pages = mmap.mmap(-1, nbytes)

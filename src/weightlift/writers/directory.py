@@ -34,10 +34,10 @@ def durable_directory(path: str | os.PathLike[str]) -> Iterator[str]:
     """
     target = target_of(path)
     parent, name = os.path.split(target)
-    refuse_in_the_way(target)
     made: list[str] = []
     part: _Part | None = None
     try:
+        refuse_in_the_way(target)
         _make_ancestors(parent, made)
         clear_leftovers(parent, name)
         part = _Part(parent, name)
@@ -93,22 +93,19 @@ def settled(path: str | os.PathLike[str]) -> str:
 
 
 def clear_leftovers(folder: str, name: str | None = None) -> None:
-    """Delete what crashes left behind of one name, or of all in a folder; never what another is still writing.
-
-    Raises:
-        OSError: something cannot be deleted.
-    """
+    """Delete what crashes left behind of one name, or of all in a folder; never what another is still writing."""
     found = [(*_leftover(entry), os.path.join(folder, entry)) for entry in _names(folder)]
     found = [each for each in found if each[1] and (name is None or each[0] == name) and _is_directory(each[2])]
     for owner, kind, where in sorted(found, key=lambda each: each[1]):  # what is gone before what is old
-        if kind == "gone":
-            discard(where)
-        elif kind == "part":
-            _discard_abandoned(where)
-        elif _is_directory(target := os.path.join(folder, owner)):
-            os.rename(where, _gone(target))  # at once: one that is half deleted must not be found under its name
-            flush_folder(folder)
-            discard(_gone(target))
+        with suppress(OSError):  # what cannot be deleted may well be in nobody's way
+            if kind == "gone":
+                discard(where)
+            elif kind == "part":
+                _discard_abandoned(where)
+            elif _is_directory(target := os.path.join(folder, owner)):
+                os.rename(where, _gone(target))  # at once: one that is half deleted must not be found under its name
+                flush_folder(folder)
+                discard(_gone(target))
 
 
 def target_of(path: str | os.PathLike[str]) -> str:
@@ -140,7 +137,10 @@ def refuse_in_the_way(target: str) -> None:
         raise WriteError("is a file", expected="the name of a directory", remedy="take another name", where=target)
     if os.path.ismount(target):
         raise WriteError("is a mount point", expected="a directory in it", remedy="add a name to it", where=target)
-    names = _names(target)
+    try:
+        names = _names(target)
+    except OSError as error:
+        raise WriteError(f"cannot be replaced: {error.strerror or error}", where=target) from None
     foreign = sorted(name for name in names if not is_own_name(name))
     if foreign or (names and MANIFEST not in names):
         held = f"holds {shown(foreign[0])}" if foreign else f"holds no {MANIFEST}"
@@ -211,7 +211,12 @@ def _take_the_name(part: _Part, target: str) -> None:
     try:
         if _is_directory(target) and _names(target):
             if os.path.lexists(old):
-                raise WriteError("is being written by another process", remedy="write to another name", where=target)
+                raise WriteError(
+                    f"{os.path.basename(old)} is in the way",
+                    expected="none: another process writes here, or it cannot be deleted",
+                    remedy="let the other end, or remove it",
+                    where=target,
+                )
             os.rename(target, old)
             flush_folder(parent)
         os.rename(part.path, target)

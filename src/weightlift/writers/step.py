@@ -29,7 +29,7 @@ MAX_FILE_BYTES = 4 << 30
 """Bytes of tensors in one data file, unless one tensor alone is larger."""
 
 _CHUNK = 1 << 20  # hashed and written while it is in the cache
-_BESIDE = 1 << 20  # bytes that the file system itself may need for a directory and its entries
+_BESIDE = 1 << 16  # bytes that the file system itself may need for a directory and its entries
 
 
 @dataclass(frozen=True, slots=True)
