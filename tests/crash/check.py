@@ -6,10 +6,11 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 
-from .calls import parse
+from .calls import Call, parse
 from .record import record
 from .scenarios import SCENARIOS
 from .scenarios.scenario import Scenario
@@ -28,7 +29,7 @@ class Tally:
     states: int = 0
     unreadable: int = 0  # the reader fails, or finds nothing where a durable older checkpoint was
     mixed: int = 0  # the reader returns what neither save wrote
-    lost: int = 0  # the save had returned, and the reader finds the older one
+    lost: int = 0  # the save had returned, and the reader finds an older one
     stuck: int = 0  # the next save fails, or is not what is read then
     kept_old: int = 0
     kept_new: int = 0
@@ -48,43 +49,69 @@ class Tally:
 def crash(name: str, *, at_most: int | None = None) -> Tally:
     """Return what crashes of a scenario's save leave; of `at_most` states, evenly chosen, where there are more."""
     start = time.perf_counter()
+    with _recorded(name) as (calls, folder):
+        recorded = states(calls, folder)
+        if (real := _tree_on_disk(folder)) != recorded.after:
+            raise AssertionError(f"{name}: the replay does not end where the save did: {_differences(real, recorded)}")
+    tally = _tally(name, recorded, at_most)
+    tally.seconds = round(time.perf_counter() - start, 1)
+    return tally
+
+
+def crash_without_each_flush(name: str) -> Iterator[tuple[str, Tally]]:
+    """Yield each fsync of a scenario's save, and what crashes would leave if just that one were left out."""
+    with _recorded(name) as (calls, folder):
+        begin = next(i for i, call in enumerate(calls) if call.name == "mark")
+        for i in range(begin, len(calls)):
+            if calls[i].name in {"fsync", "fdatasync"}:
+                recorded = states(calls[:i] + calls[i + 1 :], folder)
+                yield str(calls[i]).replace(folder, ""), _tally(name, recorded, None)
+
+
+@contextmanager
+def _recorded(name: str) -> Iterator[tuple[list[Call], str]]:
+    """Yield the calls of a scenario, and the folder as it left it."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = os.path.realpath(os.path.join(scratch, "run"))
         os.mkdir(folder)
-        recorded = states(list(parse(record(name, folder))), folder)
-        if (real := _tree_on_disk(folder)) != recorded.after:
-            raise AssertionError(f"{name}: the replay does not end where the save did: {_differences(real, recorded)}")
+        yield list(parse(record(name, folder))), folder
+
+
+def _tally(name: str, recorded: Recorded, at_most: int | None) -> Tally:
     chosen = recorded.states
     if at_most is not None and len(chosen) > at_most:
         chosen = [chosen[i * len(chosen) // at_most] for i in range(at_most)]
     tally = Tally(name, recorded.calls)
     with tempfile.TemporaryDirectory(dir=MEMORY) as scratch:
         _judge(tally, recorded, chosen, SCENARIOS[name], os.path.join(scratch, "run"))
-    tally.seconds = round(time.perf_counter() - start, 1)
     return tally
 
 
 def _judge(tally: Tally, recorded: Recorded, chosen: Iterable[State], scenario: Scenario, folder: str) -> None:
     read = scenario.read
-    old, new = _read(recorded.before, read, folder), _read(recorded.after, read, folder)
-    if isinstance(old, Exception) or isinstance(new, Exception) or new is None or old == new:
-        raise AssertionError(f"{tally.scenario}: reads {old!r} before and {new!r} after: nothing to tell apart")
+    stages = [_read(tree, read, folder) for tree in recorded.stages]
+    old, new = stages[0], stages[-1]
+    if any(isinstance(stage, BaseException) for stage in stages) or new is None or old == new:
+        raise AssertionError(f"{tally.scenario}: reads {stages!r} without a crash: nothing to tell apart")
+    latest = {stage: index for index, stage in enumerate(stages)}
+    before = recorded.stages[0]
     later = _after(recorded.after, scenario, folder)
     for state in chosen:
         tally.states += 1
         found = _read(state.tree, read, folder)
         if scenario.again and (then := _then(scenario, folder)) != later:
-            _count(tally, "stuck", state, recorded.before, f"the next save: {then!r}")
-        if found == new:
-            tally.kept_new += 1
-        elif found == old and not state.promised:
-            tally.kept_old += 1
-        elif found == old:
-            _count(tally, "lost", state, recorded.before, "the older checkpoint")
+            _count(tally, "stuck", state, before, f"the next save: {then!r}")
+        if not isinstance(found, BaseException) and found in latest:
+            if latest[found] < state.promises:
+                _count(tally, "lost", state, before, "an older checkpoint")
+            elif found == old:
+                tally.kept_old += 1
+            else:
+                tally.kept_new += 1
         elif found is None or isinstance(found, BaseException):
-            _count(tally, "unreadable", state, recorded.before, repr(found))
+            _count(tally, "unreadable", state, before, repr(found))
         else:
-            _count(tally, "mixed", state, recorded.before, "content that neither save wrote")
+            _count(tally, "mixed", state, before, "content that neither save wrote")
 
 
 def _count(tally: Tally, kind: str, state: State, before: Tree, found: str) -> None:

@@ -37,38 +37,40 @@ ALL_CONTENTS = 2  # this many files vary in every combination
 
 @dataclass(slots=True)
 class State:
-    """A tree that a crash may leave; whether some crash that leaves it comes after the save's promise."""
+    """A tree that a crash may leave, and how many promises came before the last crash that leaves it."""
 
     tree: Tree
-    after: str  # the call before the first crash that leaves it, the first after the promise where there is one
-    promised: bool = False
+    after: str  # the call before the first crash that leaves it after so many promises
+    promises: int = 0
 
 
 @dataclass(slots=True)
 class Recorded:
-    """A save, replayed: the tree before it, the one after it, and all that a crash may leave in between."""
+    """Saves, replayed: the trees before them and at each promise, the last, and all that crashes may leave."""
 
-    before: Tree = field(default_factory=dict)
+    stages: list[Tree] = field(default_factory=list)
     after: Tree = field(default_factory=dict)
     states: list[State] = field(default_factory=list)
     calls: int = 0  # that changed the disk or made it durable
 
 
 def states(calls: Sequence[Call], folder: str) -> Recorded:
-    """Return every distinct state of the part of a trace from its mark `begin` on, where all is durable."""
+    """Return every distinct state of a trace from its first mark on, where all is durable.
+
+    Every further mark is a promise: what was saved by then is there for good.
+    """
     replay = Replay.of(calls, folder)
     disk, recorded, found = replay.disk, Recorded(), dict[frozenset[tuple[str, bytes | None]], State]()
-    begun = promised = False
     crash = _Crash(disk)
     last = "the start"
     for call in calls:
-        if call.name == "mark" and call.args[0] == "begin":
-            begun = True
-            disk.settle_all()
-            recorded.before = crash.now()
-        promised = promised or (call.name == "mark" and call.args[0] == "promised")
+        if call.name == "mark":
+            if not recorded.stages:
+                disk.settle_all()
+            recorded.stages.append(crash.now())
+        promises = len(recorded.stages) - 1
         for _ in replay.steps(call):
-            if not begun or not (crash.changed() or call.name == "mark"):
+            if promises < 0 or not (crash.changed() or call.name == "mark"):
                 continue
             last = str(call) if call.name != "mark" else last
             recorded.calls += call.name != "mark"
@@ -76,8 +78,8 @@ def states(calls: Sequence[Call], folder: str) -> Recorded:
                 state = found.get(key)
                 if state is None:
                     state = found[key] = State(tree(), last)
-                if promised and not state.promised:
-                    state.promised, state.after = True, last
+                if promises > state.promises:
+                    state.promises, state.after = promises, last
     recorded.after = crash.now()
     recorded.states = list(found.values())
     return recorded

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from .calls import parse
-from .check import crash
+from .check import crash, crash_without_each_flush
 from .record import why_not
 
 needs_strace = pytest.mark.skipif(why_not() is not None, reason=str(why_not()))
@@ -35,6 +35,23 @@ def test_a_right_writer_never_fails(name: str) -> None:
 def test_a_wrong_writer_is_caught(name: str, kinds: set[str]) -> None:
     """Each mistake of a writer shows as what it can cause, and as nothing else."""
     assert crash(name).examples.keys() == kinds
+
+
+@needs_strace
+@pytest.mark.parametrize("name", ["step-first", "step-again", "step-leftovers", "step-remove"])
+def test_crashes_of_ours_leave_the_old_or_the_new(name: str) -> None:
+    """At every point a checkpoint reads as the older or the new one, as the new one once the write has returned."""
+    tally = crash(name)
+    assert tally.failures == 0, tally.examples
+    assert tally.states > 30
+
+
+@needs_strace
+def test_every_flush_of_ours_is_needed() -> None:
+    """Leave any one fsync out of a write, and some crash loses what was saved."""
+    needed = {flush: tally.failures for flush, tally in crash_without_each_flush("step-first")}
+    assert len(needed) >= 7, "new folders, their parent, three files, their folder, the rename"
+    assert all(needed.values()), needed
 
 
 def test_interrupted_calls_are_joined() -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import weightlift as wl
 from weightlift.errors import SourceError
 
+from ..record import mark
 from .scenario import Scenario, digest
 
 WIDTHS = (24, 40, 16)  # elements of each layer's in- and outputs
@@ -92,6 +93,19 @@ def _saves(
     return save
 
 
+def _loop(*, wait: bool) -> Callable[[str], None]:
+    """Return what saves four times in a row; each save has committed the one before it when it returns."""
+
+    def save(folder: str) -> None:
+        with _store(folder, keep=2) as store:
+            for step in (2, 3, 4, 5):
+                store.save(_run(step), step=step, wait=wait)
+                if wait or step > 2:
+                    mark("promised")
+
+    return save
+
+
 def _newest(folder: str) -> str | None:
     """What a run that is started anew goes on from."""
     parts = _blank()
@@ -142,6 +156,8 @@ A_RUN = {
     "store-keep": _of_store("`keep=2`, three there", _saves(1, 2, 3), _saves(4, keep=2)),
     "store-best": _of_best("`best=`, the new one is the best", 4),
     "store-not-best": _of_best("`best=`, an older one stays the best", 5),
+    "store-loop": _of_store("four saves, `keep=2`", _saves(1), _loop(wait=True)),
+    "store-async-loop": _of_store("four saves, `wait=False`, `keep=2`", _saves(1), _loop(wait=False)),
     "store-async": _of_store("`wait=False`", _saves(1), _saves(2, wait=False)),
     "store-async-keep": _of_store(
         "`wait=False`, `keep=2`, three there", _saves(1, 2, 3), _saves(4, wait=False, keep=2)

@@ -110,12 +110,15 @@ def _two(folder: str) -> None:
 
 SMALL: Sizes = (300, 1200, 7)
 MANY: Sizes = (2000, 64, 1500, 3000, 0, 900, 2500)
+LAYERS: Sizes = (1600, 40, 2400, 60, 1100, 1300) * 3
 
 ONE_CHECKPOINT = {
     "step-first": _one("the first, in new folders", _nothing, SMALL, path="runs/x/a"),
     "step-first-files": _one("the first, of several files", _nothing, MANY, 8000),
     "step-again": _one("over another of its name", _there(SMALL), SMALL),
     "step-again-files": _one("over another of its name, several files", _there(MANY, 8000), MANY, 8000),
+    "step-layers": _one("over another of its name, ten files", _there(LAYERS, 9000), LAYERS, 9000),
+    "step-more": _one("over another of its name, of more files", _there(SMALL), LAYERS, 16000),
     "step-again-fewer": _one("over another of its name, of fewer files", _there(MANY, 8000), MANY),
     "step-only-aside": _one("over one that a crash left aside", _only_aside, SMALL),
     "step-leftovers": _one("among what several crashes left", _leftovers, SMALL),

@@ -12,6 +12,7 @@ class Scenario:
     """A save to crash: what is there before it, the save, and what its users would read afterwards.
 
     `read` returns a digest of what it finds, None where it finds nothing and that is no error, or raises.
+    A save that consists of several may `mark("promised")` after each; after the last that is done for it.
     `again` is the next save, of a run that was started anew after the crash.
     """
 
