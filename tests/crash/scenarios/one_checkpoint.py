@@ -110,11 +110,15 @@ def _two(folder: str) -> None:
 
 SMALL: Sizes = (300, 1200, 7)
 MANY: Sizes = (2000, 64, 1500, 3000, 0, 900, 2500)
+LARGE: Sizes = (20_000, 300, 30_000, 10, 17_000)  # each large one is a write of its own
 LAYERS: Sizes = (1600, 40, 2400, 60, 1100, 1300) * 3
 
 ONE_CHECKPOINT = {
     "step-first": _one("the first, in new folders", _nothing, SMALL, path="runs/x/a"),
     "step-first-files": _one("the first, of several files", _nothing, MANY, 8000),
+    "step-first-layers": _one("the first, of ten files", _nothing, LAYERS, 9000, "runs/x/a"),
+    "step-large": _one("over another of its name, in many writes", _there(LARGE), LARGE),
+    "step-large-files": _one("over another of its name, two files in many writes", _there(LARGE), LARGE, 150_000),
     "step-again": _one("over another of its name", _there(SMALL), SMALL),
     "step-again-files": _one("over another of its name, several files", _there(MANY, 8000), MANY, 8000),
     "step-layers": _one("over another of its name, ten files", _there(LAYERS, 9000), LAYERS, 9000),
