@@ -50,6 +50,7 @@ class Told:
 
     first: list[float] = field(default_factory=list)
     later: list[list[float]] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
     peak: list[int] = field(default_factory=list)
     skipped: str = ""
 
@@ -105,7 +106,7 @@ def _bench(task: str, asked: Asked, folder: str) -> None:
     size = "small" if task == "small" else "quick" if asked.quick else "full"
     ways = WAYS["load" if task in {"cold", "warm"} else task]
     places = {way: os.path.join(folder, f"{task}-{n}") for n, way in enumerate(ways)}
-    told = {way: Told() for way in ways}
+    told, load = {way: Told() for way in ways}, f"{os.getloadavg()[0]:.1f}"
     if task in {"cold", "warm"}:
         for way in ways:
             told[way].skipped = asked.ask("make", way, size, places[way], 0).get("skipped", "")
@@ -120,10 +121,12 @@ def _bench(task: str, asked: Asked, folder: str) -> None:
     rows = []
     for way, of in told.items():
         if of.skipped:
-            rows.append((f"{way}: not measured, {of.skipped}", *[""] * 4))
+            rows.append((f"{way}: not measured, {of.skipped}", *[""] * 5))
         else:
-            rows.append((way, seconds(of.all_later), of.times(base), seconds(of.first), megabytes(of.peak)))
-    head = (HEADS[task], "calls after the first", "times the first line", "first call", "memory on top")
+            figures = (seconds(of.all_later), of.times(base), seconds(of.cpu), seconds(of.first), megabytes(of.peak))
+            rows.append((way, *figures))
+    head = (HEADS[task], "calls after the first", "times the first line", "CPU", "first call", "memory on top")
+    print(f"Load of the machine, of which 1 may be this benchmark: {load} before, {os.getloadavg()[0]:.1f} after.\n")
     print_table(head, rows, markdown=asked.markdown)
 
 
@@ -133,6 +136,7 @@ def _note(told: Told, answer: dict) -> None:
         first, *later = answer["seconds"]
         told.first.append(first)
         told.later.append(later)
+        told.cpu += answer["cpu"][1:]
         told.peak.append(answer["peak"])
 
 

@@ -1,4 +1,4 @@
-"""Files out of the page cache, and the proof that they are out: Linux keeps pages that it was asked to drop if dirty."""
+"""Files out of the page cache, and the proof that they are out: dirty pages stay when Linux is asked to drop them."""
 
 from __future__ import annotations
 

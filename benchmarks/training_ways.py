@@ -128,7 +128,7 @@ def weightlift_store() -> Start:
 
 
 def dcp_async(*, cached: bool = False, pinned: bool = False) -> Callable[[], Start]:
-    """DCP as it is, or with a stager that is kept with its buffers; those of its writer are pinned, which needs CUDA."""
+    """DCP as it is, or with a stager that is kept with its buffers. The cache of its writer needs CUDA always."""
 
     def ways() -> Start:
         import torch
