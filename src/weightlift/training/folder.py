@@ -76,9 +76,7 @@ class StoreFolder:
                     flush_folder(self.path)
             contents = self.read()
             doubtful = {step_name(stored.step) for stored in contents.steps if stored.problem} | {*contents.strangers}
-            for owner in {
-                leftover_of(name) for name in left
-            } - doubtful:  # it may be all that is left of the step
+            for owner in {leftover_of(name) for name in left} - doubtful:  # it may be all that is left of the step
                 clear_leftovers(self.path, owner)
         except OSError as error:
             self.say(f"what was left behind by a crash cannot be cleared: {error.strerror}")
