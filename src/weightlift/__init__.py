@@ -23,6 +23,9 @@ if TYPE_CHECKING:
     from .state_dict import StateDict as StateDict
     from .tensors import Composite as Composite
     from .tensors import Tensor as Tensor
+    from .training.resume import resume as resume
+    from .training.save import save as save
+    from .training.state import TrainState as TrainState
 
 _PLACES = {
     "open": ("actions.open", "open_checkpoint"),
@@ -30,6 +33,9 @@ _PLACES = {
     "extract": ("actions.extract", "extract"),
     "load": ("actions.load", "load"),
     "plan": ("actions.plan", "plan"),
+    "save": ("training.save", "save"),
+    "resume": ("training.resume", "resume"),
+    "TrainState": ("training.state", "TrainState"),
     "Checkpoint": ("checkpoint", "Checkpoint"),
     "StateDict": ("state_dict", "StateDict"),
     "Plan": ("mapping.plan", "Plan"),

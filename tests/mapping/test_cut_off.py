@@ -6,7 +6,8 @@ import pytest
 import torch
 from torch import nn
 
-from weightlift.actions.load import LoadError, load
+from weightlift.actions.load import load
+from weightlift.mapping.fitting import LoadError
 from weightlift.mapping.plan import Plan
 from weightlift.mapping.resolve import PlanProblems
 

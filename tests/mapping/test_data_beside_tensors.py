@@ -7,9 +7,10 @@ import torch
 from torch import nn
 
 import weightlift as wl
-from weightlift.actions.load import LoadError, load
+from weightlift.actions.load import load
 from weightlift.actions.plan import check_plan
 from weightlift.faces.cli import main
+from weightlift.mapping.fitting import LoadError
 from weightlift.mapping.resolve import PlanProblems
 
 DATA = {"number": 3, "text": "words", "sparse": torch.eye(2).to_sparse()}

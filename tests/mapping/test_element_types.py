@@ -6,8 +6,9 @@ import pytest
 import torch
 from torch import nn
 
-from weightlift.actions.load import LoadError, load
+from weightlift.actions.load import load
 from weightlift.errors import OverflowingError
+from weightlift.mapping.fitting import LoadError
 from weightlift.mapping.plan import Plan
 from weightlift.state_dict import StateDict
 

@@ -5,32 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
-from ..errors import PlanError, printable
 from ..limits import DEFAULT_LIMITS, Limits
 from ..mapping.apply import apply_to_module
-from ..mapping.exact import Excused, exact_plan
+from ..mapping.exact import Excused
+from ..mapping.fitting import fitted
 from ..mapping.plan import Plan
-from ..mapping.report import Report, report_of
+from ..mapping.report import Report
 from ..tensors.torch_modules import ModuleTarget
 from ..typed import Any
 from ..values import replace
 from .weights import state_dict_of
-
-
-class LoadError(PlanError):
-    """A checkpoint that does not fit a model; the message is the report and the rule lines that would settle it."""
-
-    def __init__(self, report: Report, suggestions: tuple[str, ...]) -> None:
-        super().__init__("the checkpoint does not fit the model; nothing was loaded")
-        self.report = report
-        self.suggestions = suggestions
-
-    def __str__(self) -> str:
-        lines = [super().__str__(), *map(printable, str(self.report).splitlines())]
-        if self.suggestions:
-            lines.append("rule lines that would settle it, to be judged and put into a plan:")
-            lines += [f"  {printable(line)}" for line in self.suggestions]
-        return "\n".join(lines)
 
 
 def load(  # noqa: PLR0913 - each is one decision of the caller
@@ -58,16 +42,8 @@ def load(  # noqa: PLR0913 - each is one decision of the caller
     """
     weights = state_dict_of(source, name, limits)
     target = ModuleTarget(model)
-    if plan is not None:
-        given = plan if isinstance(plan, Plan) else Plan.load(plan)
-        resolution = given.check(weights, target.schema, target.ties)
-        return apply_to_module(resolution, target, weights, assign=assign)
+    chosen = Plan.load(plan) if isinstance(plan, str | os.PathLike) else plan
     excuses = {"missing": missing, "unexpected": unexpected, "mismatch": mismatch}
-    exact = exact_plan(weights, target.schema, target.ties, extra=target.extra, **excuses)
-    resolution = exact.plan.check(weights, target.schema, target.ties)
-    if resolution.problems:
-        problems = tuple(problem.message for problem in resolution.problems)
-        report = report_of(resolution, weights, target.schema)
-        raise LoadError(replace(report, notes=exact.notes, problems=problems), exact.suggestions)
+    resolution, notes = fitted(weights, target.schema, target.ties, plan=chosen, extra=target.extra, **excuses)
     report = apply_to_module(resolution, target, weights, assign=assign)
-    return replace(report, notes=(*exact.notes, *report.notes))
+    return replace(report, notes=(*notes, *report.notes))

@@ -58,8 +58,22 @@ def apply_to_module(
     Raises:
         PlanProblems: the plan has problems. PlanError: a value that would overflow its new type.
     """
-    resolution.raise_problems()
     report = report_of(resolution, source, target.schema)
+    staged = staged_values(resolution, target)
+    done = set_down(target, staged, assign=assign, step=step)
+    done.keep()
+    kept = 0 if assign else sum(target.slots[key].nbytes for key in staged)  # to put back after an error
+    notes = (*report.notes, *_notes(target, resolution, done.replaced))
+    return replace(report, notes=notes, peak_nbytes=resolution.staged_nbytes + kept)
+
+
+def staged_values(resolution: Resolution, target: ModuleTarget) -> dict[str, Any]:
+    """Return the torch tensors that a plan makes for a live module, everything read and nothing set.
+
+    Raises:
+        PlanProblems: the plan has problems. PlanError: a value that would overflow its new type.
+    """
+    resolution.raise_problems()
     staged: dict[str, Any] = {}
     files = MappedFiles()
     by_value: dict[object, Any] = {}
@@ -72,11 +86,7 @@ def apply_to_module(
         except WeightliftError as error:
             error.at(repr(key))
             raise
-    done = set_down(target, staged, assign=assign, step=step)
-    done.keep()
-    kept = 0 if assign else sum(target.slots[key].nbytes for key in staged)  # to put back after an error
-    notes = (*report.notes, *_notes(target, resolution, done.replaced))
-    return replace(report, notes=notes, peak_nbytes=resolution.staged_nbytes + kept)
+    return staged
 
 
 def _notes(target: ModuleTarget, resolution: Resolution, replaced: Mapping[int, Any]) -> list[str]:

@@ -10,7 +10,7 @@ from ..tensors.values_as_torch import values_to_torch
 from ..typed import Any
 from .optimizer_names import Saved
 
-_HOW = ("foreach", "fused", "capturable", "differentiable")
+HOW = ("foreach", "fused", "capturable", "differentiable")
 """How an optimizer computes, not what: it depends on the machine, so the live optimizer's own stay."""
 _BESIDE = ("initial_lr",)
 """Options that schedulers add to a group."""
@@ -31,14 +31,14 @@ def group_options(
     taken = {
         key: value
         for key, value in saved.groups[groups[0]].options.items()
-        if (key in own or key in _BESIDE) and key not in _HOW
+        if (key in own or key in _BESIDE) and key not in HOW
     }
     wrong = [key for key in taken if any(_plain_at(saved, g, key) != _plain_at(saved, groups[0], key) for g in groups)]
     if wrong:
         raise PlanError(
             _conflict(where, wrong, groups, saved, origins), remedy='options="live" keeps the optimizer\'s own'
         )
-    left = [key for key in saved.groups[groups[0]].options if key not in taken and key not in _HOW]
+    left = [key for key in saved.groups[groups[0]].options if key not in taken and key not in HOW]
     notes = [f"{where} has no option {key}, which the saved one has" for key in left]
     return {**own, **values_to_torch(taken)}, notes
 

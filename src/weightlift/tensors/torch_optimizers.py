@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import deepcopy
 
 from ..errors import PlanError
 from ..typed import Any
@@ -52,21 +53,57 @@ def fresh_state(kind: str, parameter: Any, options: Mapping[str, Any]) -> dict[s
     return {"step": torch.tensor(0.0), "sum": torch.full_like(parameter, start, requires_grad=False)}
 
 
-def load_optimizer(optimizer: Any, state: Mapping[int, dict[str, Any]], groups: list[dict[str, Any]]) -> None:
-    """Hand a whole state dict to an optimizer. After any error its state and groups are exactly what they were.
+def has_groups(value: Any) -> bool:
+    """Whether a value is an optimizer, or speaks like one: groups of parameters, and a state dict."""
+    if isinstance(value, type) or not hasattr(value, "param_groups"):
+        return False
+    return hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
 
-    `load_state_dict` makes new groups and new states and leaves the old ones as they are, so keeping hold of
-    those is enough to put them back.
+
+def undo_of(optimizer: Any) -> Callable[[], object]:
+    """Return what puts back the state and groups that an optimizer has now, however it is loaded in between.
+
+    A torch optimizer's `load_state_dict` makes new groups and new states and leaves the old ones as they are, so
+    keeping hold of those is enough. Of any other kind a copy of the state dict is kept.
     """
-    old_state, old_groups = optimizer.state, optimizer.param_groups
-    old_defaults = dict(optimizer.defaults)
+    if not is_optimizer(optimizer):
+        before = deepcopy(optimizer.state_dict())
+        return lambda: optimizer.load_state_dict(before)
+    state, groups, defaults = optimizer.state, optimizer.param_groups, dict(optimizer.defaults)
+
+    def undo() -> None:
+        optimizer.state, optimizer.param_groups, optimizer.defaults = state, groups, defaults
+
+    return undo
+
+
+def load_optimizer(
+    optimizer: Any, state: Mapping[Any, Any], groups: list[dict[str, Any]], rest: Mapping[str, Any] | None = None
+) -> None:
+    """Hand a whole state dict to an optimizer; `rest` is what it has beside state and groups.
+
+    After any error its state and groups are exactly what they were. Element types stay those of the state:
+    `load_state_dict` alone would turn wider moments into the type of their parameter.
+    """
+    undo = undo_of(optimizer)
     try:
-        optimizer.load_state_dict({"state": dict(state), "param_groups": groups})
+        optimizer.load_state_dict({"state": dict(state), "param_groups": groups, **(rest or {})})
+        _keep_types(optimizer, state, groups)
     except BaseException as error:
-        optimizer.state, optimizer.param_groups = old_state, old_groups
-        optimizer.defaults = old_defaults
+        undo()
         if isinstance(error, Exception):
             raise PlanError(
                 f"the optimizer does not take the state: {error}", expected="one of the saved kind"
             ) from error
         raise
+
+
+def _keep_types(optimizer: Any, state: Mapping[Any, Any], groups: list[dict[str, Any]]) -> None:
+    """Put back the tensors whose element type has changed on the way."""
+    for group, live in zip(groups, optimizer.param_groups, strict=True):
+        for i, parameter in zip(group["params"], live["params"], strict=True):
+            held = getattr(optimizer, "state", {}).get(parameter, {})
+            for key, value in state.get(i, {}).items():
+                taken = held.get(key)
+                if hasattr(value, "dtype") and hasattr(taken, "dtype") and taken.dtype != value.dtype:
+                    held[key] = value.to(taken.device)

@@ -1,0 +1,59 @@
+"""Whole state dicts of live modules, for what is more than plain tensors: extra state, packed and sparse parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from copy import deepcopy
+
+from ..errors import PlanError
+from ..typed import Any
+
+_INSIDE = {
+    "torch.nn.parallel.distributed.DistributedDataParallel": "module",
+    "torch.nn.parallel.data_parallel.DataParallel": "module",
+    "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
+}
+"""Wrappers that put a word before every name -> where the module is that they wrap."""
+
+
+def unwrapped(module: Any) -> Any:
+    """Return the module inside of DataParallel, DistributedDataParallel and `torch.compile`, one inside another too.
+
+    What they add to names says how a run computes; a checkpoint is of the model.
+    """
+    while True:
+        kinds = (f"{cls.__module__}.{cls.__qualname__}" for cls in type(module).__mro__)
+        inside = next((_INSIDE[kind] for kind in kinds if kind in _INSIDE), "")
+        if not inside:
+            return module
+        module = getattr(module, inside)
+
+
+def set_state(module: Any, state: Mapping[str, Any], versions: Any, name: str) -> Callable[[], object]:
+    """Hand a whole state dict to a module, and return what puts the old one back; after an error it is back.
+
+    Entries that are missing stay as they are.
+
+    Raises:
+        PlanError: the module does not take it.
+    """
+    from collections import OrderedDict
+
+    before = deepcopy(module.state_dict())
+
+    def back() -> None:
+        module.load_state_dict(before)
+
+    given = OrderedDict(state)
+    if versions is not None:
+        given._metadata = OrderedDict(versions)  # type: ignore[attr-defined] # noqa: SLF001 - where it looks for it
+    try:
+        result = module.load_state_dict(given, strict=False)
+        if result.unexpected_keys:
+            raise PlanError(f"it does not know {result.unexpected_keys[:6]}")
+    except BaseException as error:
+        back()
+        if isinstance(error, Exception):
+            raise PlanError(f"it does not take the state: {error}", expected="the saved kind", where=name) from error
+        raise
+    return back

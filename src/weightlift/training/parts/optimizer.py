@@ -1,0 +1,83 @@
+"""An optimizer: options by group and state by parameter name, found by identity. Reading one changes nothing in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from ...errors import MalformedError, UnsupportedError, plural
+from ...tensors.torch_optimizers import has_groups
+from ...typed import Any
+from .base import Filling, Kind, Reading, class_name
+from .optimizer_exact import fill_exactly
+from .optimizer_moved import fill_moved
+
+STATE, GROUPS = "state", "param_groups"
+
+
+def _recognises(name: str, part: Any) -> bool:
+    del name
+    return has_groups(part)
+
+
+def _read(part: Any, name: str, reading: Reading) -> dict[str, Any]:
+    held = part.state_dict()
+    names = _names(part, held[GROUPS], name, reading)
+    rest = {key: value for key, value in held.items() if key not in (STATE, GROUPS)}
+    state = {key: value for key, value in held[STATE].items() if key in names}
+    loose = {key: value for key, value in held[STATE].items() if key not in names}
+    encode = reading.encoder.encode
+    return {
+        "class": class_name(part),
+        "groups": [
+            {
+                "params": [names[i] for i in group["params"]],
+                "options": encode(_options(group), f"{name}/group{at}"),
+            }
+            for at, group in enumerate(held[GROUPS])
+        ],
+        "state": {names[i]: encode(fields, f"{name}/{names[i]}") for i, fields in state.items()},
+        "loose": encode(loose, f"{name}/loose") if loose else None,
+        "rest": encode(rest, f"{name}/rest") if rest else None,
+    }
+
+
+def _options(group: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in group.items() if key not in ("params", "param_names")}
+
+
+def _names(part: Any, groups: Any, where: str, reading: Reading) -> dict[Any, str]:
+    """Return integer of the state dict -> name of the parameter.
+
+    Raises:
+        UnsupportedError: a parameter of no module of the run.
+    """
+    names: dict[Any, str] = {}
+    for at, (group, live) in enumerate(zip(groups, part.param_groups, strict=True)):
+        for i, parameter in zip(group["params"], live["params"], strict=True):
+            if id(parameter) not in reading.parameters:
+                raise UnsupportedError(
+                    f"group {at} has a parameter of shape {list(parameter.shape)} that is in no module of the run",
+                    expected="parameters that can be named",
+                    remedy="give the module that has it beside the optimizer, as model= or any other name",
+                    where=where,
+                )
+            names[i] = reading.parameters[id(parameter)]
+    return names
+
+
+def _fill(document: Mapping[str, Any], part: Any, name: str, filling: Filling) -> Any:
+    groups, state = document.get("groups"), document.get("state")
+    if not isinstance(groups, list) or not isinstance(state, dict):
+        raise MalformedError("an optimizer without groups and state", where=name)
+    homes = {each.partition("/")[0] for group in groups for each in group["params"]}
+    if planned := sorted(homes & set(filling.plans)):
+        if len(homes) > 1:
+            told = f"it trains {plural(len(homes), 'module')} ({', '.join(sorted(homes))}), and {planned[0]} has a plan"
+            raise UnsupportedError(told, expected="one module for each optimizer that a plan moves", where=name)
+        fill_moved(document, part, name, planned[0], filling)
+    else:
+        fill_exactly(document, part, name, filling)
+    return part
+
+
+KIND = Kind("optimizer", _recognises, _read, _fill)
