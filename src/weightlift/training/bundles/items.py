@@ -1,0 +1,126 @@
+"""The parts in a dict of any make: weights, optimizers and what has state by content, and the rest as plain data."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from ...checkpoint import Checkpoint
+from ...errors import worded
+from ...paths import Index, Path, path_name
+from ...pickles import Object
+from ...tree import walk
+from ...typed import Any
+from . import roles
+from .base import Bundle, Item
+from .generators import generators
+
+_DEEPEST = 6
+_SUFFIXES = ("_state_dict", "_states", "_state", ".pth", ".pt")
+
+
+def items_in(held: Any, bundle: Bundle, path: Path = (), home: Checkpoint | None = None) -> list[Item]:
+    """Return the parts in a value: itself, or where it is a dict with live things in it, those one by one."""
+    checkpoint = home or bundle.checkpoint
+    found = list(_items(held, path, checkpoint, bundle))
+    for item in found:
+        item.home = checkpoint
+    return found
+
+
+def _items(held: Any, path: Path, checkpoint: Checkpoint, bundle: Bundle) -> Iterator[Item]:
+    if held is None:
+        if path:
+            bundle.notes.append(f"{path_name(path)} is None, and no part")
+        return
+    if (item := _live(held, path, checkpoint)) is not None:
+        yield item
+    elif isinstance(held, dict) and len(path) < _DEEPEST and (not path or _holds_live(held, path, checkpoint)):
+        rng, keys, notes = generators(held, path)
+        bundle.notes += notes
+        if rng is not None:
+            yield rng
+        for key, value in held.items():
+            if rng is None or key not in keys:
+                yield from _items(value, (*path, key), checkpoint, bundle)
+    elif not path and isinstance(held, Object) and held.attributes:
+        bundle.notes.append(f"the file is a {held.class_name}; its attributes are the parts")
+        for key, value in held.attributes.items():
+            yield from _items(value, (key,), checkpoint, bundle)
+    else:
+        yield Item("value", held, path)
+
+
+def _live(held: Any, path: Path, checkpoint: Checkpoint) -> Item | None:
+    """Return the part for something that a live object takes; None for plain data."""
+    if roles.is_optimizer(held):
+        return Item("optimizer", held, path)
+    if roles.is_weights_at(held, path, checkpoint):
+        return Item("module", held, path)
+    if path and roles.is_stateful(held, roles.last_word(path)):
+        return Item("stateful", held, path)
+    if path and isinstance(held, list | tuple) and held:
+        inner = [_live(value, (*path, Index(i)), checkpoint) for i, value in enumerate(held)]
+        if all(inner):
+            return Item("several", {str(i): item for i, item in enumerate(inner)}, path)
+    if path and isinstance(held, dict) and held and all(isinstance(key, str) and "/" not in key for key in held):
+        inner = [_live(value, (*path, key), checkpoint) for key, value in held.items()]
+        if len(inner) > 1 and all(inner):
+            return Item("several", dict(zip(held, inner, strict=True)), path)
+    return None
+
+
+def _holds_live(held: Any, path: Path, checkpoint: Checkpoint) -> bool:
+    """Whether weights or an optimizer's state stand somewhere in a dict of dicts."""
+    if roles.word(path[-1]) in roles.OTHER_NAMES:
+        return any(roles.is_optimizer(value) for _, value in walk(held, limits=checkpoint.limits))
+    generator, _, _ = generators(held, path)
+    return generator is not None or any(
+        isinstance(value, dict)
+        and (_live(value, (*path, key), checkpoint) is not None or _holds_live(value, (*path, key), checkpoint))
+        for key, value in held.items()
+        if len(path) < _DEEPEST
+    ) or any(roles.is_module(value) for value in held.values())
+
+
+def name_all(bundle: Bundle) -> None:
+    """Give every part its name: `model`, `optimizer`, `scheduler`, `scaler`, `ema` where one is plainly it; else its own."""
+    items = bundle.items
+    modules = [item for item in items if _is_made_of(item, "module")]
+    averages = [item for item in modules if roles.is_average(item.path)]
+    models = [item for item in modules if item not in averages]
+    named = [item for item in models if roles.is_named_weights(item.path)]
+    _name(named if len(named) == 1 else models, "model", items)
+    _name(averages, "ema", items)
+    _name([item for item in items if _is_made_of(item, "optimizer")], "optimizer", items)
+    stateful = [item for item in items if _is_made_of(item, "stateful")]
+    _name([item for item in stateful if roles.is_scaler(item.value)], "scaler", items)
+    _name([item for item in stateful if roles.last_word(item.path) in roles.SCHEDULERS], "scheduler", items)
+    for item in sorted(items, key=lambda item: item.kind == "value"):  # plain data gives way
+        if not item.name:
+            item.name = _free(_own_name(item), items)
+
+
+def _name(found: list[Item], name: str, items: list[Item]) -> None:
+    if len(found) == 1 and not found[0].name and all(item.name != name for item in items):
+        found[0].name = name
+
+
+def _is_made_of(item: Item, kind: str) -> bool:
+    if item.kind == "several":
+        return all(_is_made_of(inner, kind) for inner in item.value.values())
+    return item.kind == kind
+
+
+def _own_name(item: Item) -> str:
+    name = path_name(item.path) if item.path else "value"
+    if item.kind in ("module", "optimizer", "stateful", "several"):
+        name = next((name.removesuffix(end) for end in _SUFFIXES if name.endswith(end) and name != end), name)
+    name = "".join(c if c.isprintable() and c != "/" else "_" for c in worded(name))
+    return name if name not in ("", "parts") else f"{name or 'unnamed'}_value"
+
+
+def _free(name: str, items: list[Item]) -> str:
+    taken = {item.name for item in items}
+    while name in taken:
+        name += "_value"
+    return name
