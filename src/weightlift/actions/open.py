@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from ..checkpoint import Checkpoint
 from ..errors import WeightliftError, WriteError
 from ..formats import Opening, open_source
+from ..formats.directories import file_of
 from ..limits import DEFAULT_LIMITS, Limits
 from ..sources import LocalFile
 
@@ -17,7 +18,7 @@ def open_checkpoint(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LI
     """Return what a file holds. Reads its structure only; no code of the file runs.
 
     What it is gets decided by its content: any torch file, TorchScript, safetensors, a sharded index,
-    numpy, GGUF, a pickle, or an archive of such.
+    numpy, GGUF, a pickle, an archive of such, or the directory of one of our own checkpoints.
 
     >>> import weightlift as wl
     >>> wl.open("model.pt").state_dict()["fc.weight"].shape
@@ -27,7 +28,7 @@ def open_checkpoint(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LI
         SourceError: the path cannot be read. UnknownFormatError, UnsupportedError: not a checkpoint.
         MalformedError: the file contradicts itself. LimitError: it asks for more than `limits`.
     """
-    source = LocalFile(path)
+    source = LocalFile(file_of(path))
     with errors_name(source.path):
         return open_source(source, Opening(limits))
 

@@ -21,6 +21,7 @@ FORMATS = (
     "npz",
     "npy",
     "gguf",
+    "step",
     "sharded",
     "torch_tar",
     "archive",

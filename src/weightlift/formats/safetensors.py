@@ -7,6 +7,7 @@ own `save_model`) recorded in `__metadata__` come back as what they were.
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 
 from ..checkpoint import Checkpoint
 from ..dtypes import BY_SAFETENSORS, DTYPES, DType, dtype_named
@@ -60,17 +61,35 @@ def read_entries(source: Source, opening: Opening) -> tuple[dict[str, Any], dict
     Raises:
         ContainerError, TensorError, TruncatedError, LimitError: the header breaks the format's rules.
     """
+    plain, metadata = read_plain(source, opening)
+    record = _our_record(metadata)
+    return _with_recorded(dict(plain), metadata, record), metadata | ({OUR_KEY: record} if record else {})
+
+
+def read_plain(source: Source, opening: Opening) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return the tensors that have bytes of their own, in the order of the header, and the metadata as it stands.
+
+    Raises:
+        ContainerError, TensorError, TruncatedError, LimitError: the header breaks the format's rules.
+    """
     header, base = _header(source, opening.limits.header_bytes)
     metadata = header.pop("__metadata__", None) or {}
     if not isinstance(metadata, dict):
         raise ContainerError("__metadata__ is no object", expected="strings by name")
     data = source.window(base, source.size - base, "data")
     spans: list[tuple[int, int, str]] = []
-    entries: dict[str, Any] = {key: _tensor(key, about, data, spans) for key, about in header.items()}
+    plain = {key: _tensor(key, about, data, spans) for key, about in header.items()}
     _check_cover(sorted(spans), data.size)
-    record = _our_record(metadata)
-    entries = _with_recorded(entries, metadata, record)
-    return entries, metadata | ({OUR_KEY: record} if record else {})
+    return plain, metadata
+
+
+def entries_of(plain: Mapping[str, Tensor], metadata: dict[str, Any]) -> dict[str, Any]:
+    """Return everything that a file holds, with types, views, ties and values as the metadata records them.
+
+    Raises:
+        MalformedError: the metadata does not fit the tensors.
+    """
+    return _with_recorded(dict(plain), metadata, _our_record(metadata))
 
 
 def _header(source: Source, longest: int) -> tuple[dict[str, Any], int]:

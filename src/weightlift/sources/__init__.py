@@ -3,6 +3,6 @@
 from .base import Source, Window
 from .inflated import Inflated
 from .local import LocalFile
-from .memory import Memory
+from .memory import Filled, Memory
 
-__all__ = ["Inflated", "LocalFile", "Memory", "Source", "Window"]
+__all__ = ["Filled", "Inflated", "LocalFile", "Memory", "Source", "Window"]

@@ -32,6 +32,21 @@ class Source(ABC):
         """Return the bytes from `offset`, fewer than `nbytes` where the source ends first."""
         return self._read(offset, max(0, min(nbytes, self.size - offset)))
 
+    def view_at(self, offset: int, nbytes: int) -> bytes | memoryview:
+        """Return the same as `read_at`, without a copy where the bytes are in memory already.
+
+        Raises:
+            TruncatedError: the range does not lie inside the source.
+        """
+        return self.read_at(offset, nbytes)
+
+    def memory(self) -> memoryview | None:
+        """Return the memory that holds exactly this source's bytes, free to be changed by who uses them, or None.
+
+        Only memory that was filled for this source says so. Lets torch and numpy take it over.
+        """
+        return None
+
     def window(self, offset: int, nbytes: int, name: str = "") -> Source:
         """Return the part of this source that starts at `offset`, itself a source."""
         self._check(offset, nbytes)
@@ -69,6 +84,11 @@ class Window(Source):
 
     def _read(self, offset: int, nbytes: int) -> bytes:
         return self._parent.read_at(self._base + offset, nbytes)
+
+    def view_at(self, offset: int, nbytes: int) -> bytes | memoryview:
+        """Delegates to the source this is a part of."""
+        self._check(offset, nbytes)
+        return self._parent.view_at(self._base + offset, nbytes)
 
     def file_range(self, offset: int, nbytes: int) -> tuple[int, int] | None:
         """Delegates to the source this is a part of."""

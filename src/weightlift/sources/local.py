@@ -10,11 +10,14 @@ from .base import Source
 
 
 class LocalFile(Source):
-    """An open regular file; the descriptor closes with the last tensor that needs it."""
+    """An open regular file; the descriptor closes with the last tensor that needs it.
+
+    With `folder_fd`, the last part of the path is looked up in that open directory, wherever it is by now.
+    """
 
     __slots__ = ("_fd", "path")
 
-    def __init__(self, path: str | os.PathLike[str]) -> None:
+    def __init__(self, path: str | os.PathLike[str], *, folder_fd: int | None = None) -> None:
         self._fd = -1
         try:
             self.path = os.fspath(path)
@@ -22,7 +25,9 @@ class LocalFile(Source):
             raise SourceError(f"a {type(path).__name__} is no path", expected="a str or a path") from None
         self.name = os.path.basename(self.path) or self.path
         try:
-            self._fd = os.open(self.path, os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0))
+            there = self.path if folder_fd is None else self.name
+            flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
+            self._fd = os.open(there, flags, dir_fd=folder_fd)
             mode = os.fstat(self._fd)
         except FileNotFoundError:
             raise SourceError("no such file", remedy="check the path", where=self.path) from None
@@ -54,6 +59,17 @@ class LocalFile(Source):
             parts.append(more)
             got += len(more)
         return b"".join(parts)
+
+    def read_into(self, memory: memoryview, offset: int) -> int:
+        """Read from `offset` into memory, as much as the system gives at once; return how many bytes that were.
+
+        Raises:
+            TruncatedError: the file ends there.
+        """
+        count = os.preadv(self._fd, [memory], offset)
+        if not count:
+            raise TruncatedError(f"the file shrank while it was read: byte {offset} is gone")
+        return count
 
     def file_range(self, offset: int, nbytes: int) -> tuple[int, int] | None:
         """The descriptor of this file and the offset itself."""

@@ -17,3 +17,26 @@ class Memory(Source):
 
     def _read(self, offset: int, nbytes: int) -> bytes:
         return self._data[offset : offset + nbytes]
+
+
+class Filled(Source):
+    """Memory that was filled for one tensor's storage and belongs to whoever uses it."""
+
+    __slots__ = ("_view",)
+
+    def __init__(self, view: memoryview, name: str) -> None:
+        self._view = view
+        self.name = name
+        self.size = view.nbytes
+
+    def _read(self, offset: int, nbytes: int) -> bytes:
+        return bytes(self._view[offset : offset + nbytes])
+
+    def view_at(self, offset: int, nbytes: int) -> bytes | memoryview:
+        """A view of the memory."""
+        self._check(offset, nbytes)
+        return self._view[offset : offset + nbytes]
+
+    def memory(self) -> memoryview | None:
+        """The memory, writable."""
+        return self._view

@@ -27,6 +27,11 @@ class LiveMemory(Source):
     def _read(self, offset: int, nbytes: int) -> bytes:
         return bytes(self._view[offset : offset + nbytes])
 
+    def view_at(self, offset: int, nbytes: int) -> bytes | memoryview:
+        """A view of the live memory."""
+        self._check(offset, nbytes)
+        return self._view[offset : offset + nbytes]
+
 
 def lazy_values(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return lazy tensors for a mapping of torch tensors, numpy arrays or lazy tensors; plain data stays.
@@ -45,6 +50,15 @@ def with_lazy(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the same with torch tensors and numpy arrays as lazy tensors; whatever else is there stays."""
     storages: dict[int, Storage] = {}
     return {key: _lazy(key, value, storages) if _is_live(value) else value for key, value in values.items()}
+
+
+def lazy_value(name: str, value: Any, storages: dict[int, Storage]) -> Any:
+    """Return the lazy form of one tensor or array; `storages` are those met so far, so that aliases stay.
+
+    Raises:
+        UnsupportedError: it has no such form; says what to do.
+    """
+    return _lazy(name, value, storages)
 
 
 def _is_live(value: Any) -> bool:

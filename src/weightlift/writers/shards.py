@@ -97,24 +97,35 @@ def _index(entries: Mapping[str, Any], layouts: Mapping[str, Layout], total: int
     return text.encode("utf-8")
 
 
-def shard_entries(entries: Mapping[str, Any], most: int) -> list[dict[str, Any]]:
+def shard_entries(entries: Mapping[str, Any], most: int, *, header_bytes: int = 1 << 62) -> list[dict[str, Any]]:
     """Return the entries of each shard, in order.
 
     An entry stays whole, and those that share a storage stay together, so that ties and views can be
-    restored; only such a group may be larger than `most` bytes, and is then a shard of its own.
+    restored; only such a group may be larger than `most` bytes, and is then a shard of its own. So it is with
+    `header_bytes`, what the header of one shard may take, by a generous estimate.
     """
     groups = _groups(entries)
     shards: list[list[str]] = []
-    room = 0
+    room = room_for_names = 0
     for keys in groups:
         nbytes = _nbytes([entries[key] for key in keys])
-        if not shards or nbytes > room:
+        names = sum([_header_nbytes(key, entries[key]) for key in keys])
+        if not shards or nbytes > room or names > room_for_names:
             shards.append([])
-            room = most
+            room, room_for_names = most, header_bytes
         shards[-1] += keys
         room -= nbytes
+        room_for_names -= names
     places = {key: i for i, key in enumerate(entries)}
     return [{key: entries[key] for key in sorted(keys, key=places.__getitem__)} for keys in shards]
+
+
+def _header_nbytes(key: str, value: Any) -> int:
+    """What an entry takes of a header, at most: a line for each of its tensors, with the name thrice."""
+    count = 1 if isinstance(value, Tensor) else 1 + sum(1 for _ in tensors_in(value))
+    if isinstance(value, Composite):
+        count += len(value.parts)
+    return count * (256 + 3 * len(key.encode("utf-8", "surrogatepass")))
 
 
 def _groups(entries: Mapping[str, Any]) -> list[list[str]]:

@@ -1,0 +1,275 @@
+"""A checkpoint directory of ours: MANIFEST.json, state.json and safetensors files. The format: docs/format.md.
+
+Everything is held against the manifest: each file's size and hash, each header, each tensor. Tensors are read
+once, into memory of their own, and hashed on the way; or, unverified, left in their files until asked for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+
+from ..checkpoint import Checkpoint
+from ..errors import LimitError, MalformedError, SourceError, StateDictError, WeightliftError, shown
+from ..limits import DEFAULT_LIMITS, Limits
+from ..pickles import Dict
+from ..sources import LocalFile
+from ..tensors import Composite, Storage, Tensor
+from ..tree import tensors_in
+from ..typed import Any, Literal
+from ..values import dataclass
+from ..writers.directory import settled
+from ..writers.manifest import BEGIN, MANIFEST, PINNED, STATE, Manifest
+from .base import Format, Opening, Probe
+from .safetensors import entries_of
+from .verified import DataFile, check_hash
+
+_TRIES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """An opened checkpoint directory. `tensors` are lazy: their bytes verified in memory, or still in the files."""
+
+    path: str
+    manifest: Manifest
+    state: Mapping[str, Any]
+    tensors: Mapping[str, Any]
+    verified: bool
+
+
+def open_step(
+    path: str | os.PathLike[str],
+    *,
+    verify: Literal[True, False, "when read"] = True,
+    names: Iterable[str] | None = None,
+    limits: Limits = DEFAULT_LIMITS,
+) -> Step:
+    """Return a checkpoint: its manifest, its state document, and its tensors by name.
+
+    With `verify` every file is read once, into fresh memory that the tensors are views of, and every hash is
+    checked on the way; with `names` only those tensors are read, and checked by their own hashes. Without, the
+    sizes, headers and the state are checked, and tensors read the files when they are asked for.
+
+    Raises:
+        SourceError: no such checkpoint. StateDictError: no tensor of such a name. MalformedError: anything is not
+        what the manifest says; names the tensor or the file. LimitError: it asks for more than `limits`.
+    """
+    given = os.fspath(path)
+    wanted = None if names is None else list(names)
+    for _ in range(_TRIES):
+        where = settled(given)
+        opened = _Opened(where, limits)
+        try:
+            return opened.step(given, wanted, verified=bool(verify))
+        except SourceError:
+            if opened.is_still_there():
+                raise
+            # another one has taken its name while it was read: read that one
+        except WeightliftError as error:
+            raise error.at(given) from None
+        finally:
+            opened.close()
+    raise SourceError("is replaced again and again while it is read", where=given)
+
+
+def verify_step(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> list[str]:
+    """Return what is wrong with a checkpoint, a sentence each; [] where everything is as its manifest says.
+
+    Reads every byte, and keeps none of them.
+    """
+    problems: list[str] = []
+    try:
+        opened = _Opened(settled(os.fspath(path)), limits)
+        try:
+            opened.check(lambda error: problems.append(str(error)))
+        finally:
+            opened.close()
+    except WeightliftError as error:
+        problems.append(str(error))
+    return problems
+
+
+class _Opened:
+    """The files of one checkpoint directory, which stay these whatever happens to its name."""
+
+    def __init__(self, where: str, limits: Limits) -> None:
+        self.where = where
+        self.limits = limits
+        try:
+            self.folder = os.open(where, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+        except OSError as error:
+            raise SourceError(f"no checkpoint ({error.strerror})", expected="a directory", where=where) from None
+        try:
+            self.manifest = Manifest.from_bytes(self._small(MANIFEST, limits.header_bytes))
+        except WeightliftError as error:
+            self.close()
+            raise error.at(where) from None
+
+    def close(self) -> None:
+        folder, self.folder = self.folder, -1
+        if folder >= 0:
+            os.close(folder)
+
+    def is_still_there(self) -> bool:
+        """Whether the directory that was opened still has the name."""
+        try:
+            return os.path.samestat(os.stat(self.where), os.fstat(self.folder))
+        except OSError:
+            return False
+
+    def step(self, given: str, names: list[str] | None, *, verified: bool) -> Step:
+        """Return the checkpoint, with all its tensors or those of the names."""
+        self._check_names()
+        state = self.state()
+        opened = [self._data(name) for name in self.manifest.files if name != STATE]
+        tensors: dict[str, Any] = {}
+        for data in opened:
+            entries = entries_of(data.plain, data.metadata)
+            if twice := next((key for key in entries if key in tensors), None):
+                raise MalformedError(f"{twice!r} is in two files", expected="each name once").at(data.name)
+            tensors |= entries
+        if names is not None:
+            tensors = _selected(tensors, names)
+        if verified:
+            needed = None if names is None else {id(storage) for storage in _storages(tensors)}
+            for data in opened:
+                for problem in data.read(self.manifest.hash, needed):
+                    raise problem
+        return Step(given, self.manifest, state, tensors, verified)
+
+    def check(self, report: Callable[[WeightliftError], object]) -> None:
+        """Report everything that is not as the manifest says."""
+        checks: list[Callable[[], object]] = [self._check_names, self.state]
+        checks += [partial(self._check_data, name, report) for name in self.manifest.files if name != STATE]
+        for check in checks:
+            try:
+                check()
+            except WeightliftError as error:
+                report(error.at(self.where))
+
+    def state(self) -> Mapping[str, Any]:
+        """Return the state document."""
+        record = self.manifest.files[STATE]
+        text = self._small(STATE, self.limits.text_bytes)
+        check_hash(self.manifest.hash, text, record.hash, record.nbytes, STATE)
+        try:
+            document = json.loads(text)
+        except (ValueError, RecursionError):
+            raise MalformedError("not JSON", expected="the state as JSON", where=STATE) from None
+        if not isinstance(document, dict):
+            raise MalformedError(shown(document), expected="an object", where=STATE)
+        return document
+
+    def _check_data(self, name: str, report: Callable[[WeightliftError], object]) -> None:
+        data = self._data(name)
+        entries_of(data.plain, data.metadata)
+        for problem in data.check(self.manifest.hash):
+            report(problem.at(self.where))
+
+    def _data(self, name: str) -> DataFile:
+        tensors = {key: each for key, each in self.manifest.tensors.items() if each.file == name}
+        try:
+            file = LocalFile(os.path.join(self.where, name), folder_fd=self.folder)
+            return DataFile(name, file, self.manifest.files[name], tensors, self.manifest.hash, self.limits)
+        except SourceError as error:
+            error.where = (name,)
+            raise
+
+    def _small(self, name: str, longest: int) -> bytes:
+        """Return a whole file that is small."""
+        file = LocalFile(os.path.join(self.where, name), folder_fd=self.folder)
+        if file.size > longest:
+            raise LimitError(f"a file of {file.size} bytes", expected=f"at most {longest}", where=name)
+        return file.read_at(0, file.size)
+
+    def _check_names(self) -> None:
+        """Nothing else lies in the directory; what begins with a dot is the system's."""
+        for name in sorted(os.listdir(self.folder)):
+            if name not in self.manifest.files and name not in (MANIFEST, PINNED) and not name.startswith("."):
+                raise MalformedError(f"a file {shown(name)} that its manifest does not know", expected="none")
+
+
+def _selected(tensors: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
+    for name in names:
+        if name not in tensors:
+            from difflib import get_close_matches
+
+            near = get_close_matches(str(name), tensors, 1)
+            raise StateDictError(
+                f"no tensor {shown(name)}", expected=f"one of {len(tensors)}",
+                remedy=f"did you mean {near[0]!r}?" if near else "",
+            )  # fmt: skip
+    return {name: tensors[name] for name in names}
+
+
+def _storages(tensors: Mapping[str, Any]) -> Iterator[Storage]:
+    """Yield where the bytes of values lie."""
+    for value in tensors.values():
+        for tensor in tensors_in(value):
+            for part in tensor.parts.values() if isinstance(tensor, Composite) else [tensor]:
+                if isinstance(part, Tensor):
+                    yield part.storage
+
+
+def _recognises(probe: Probe) -> bool:
+    return probe.head.startswith(BEGIN)
+
+
+def _open(probe: Probe, opening: Opening) -> Checkpoint:
+    path = getattr(probe.source, "path", "")
+    if not path:
+        raise SourceError("a manifest without its directory", expected="the directory of a checkpoint")
+    folder = os.path.dirname(os.path.abspath(path))
+    step = open_step(folder, verify=False, limits=opening.limits)
+    manifest = step.manifest
+    about: dict[str, Any] = {"step": manifest.step, "metrics": dict(manifest.metrics), "parts": dict(manifest.parts)}
+    about |= {"partial": list(manifest.partial), "written": dict(manifest.written), "hash": manifest.hash}
+    return Checkpoint(
+        step_tree(step),
+        format="step",
+        source=probe.source,
+        details=about | {"files": list(manifest.files), "nbytes": manifest.nbytes},
+        limits=opening.limits,
+    )
+
+
+def step_tree(step: Step) -> Dict:
+    """Return the parts of a checkpoint by name: of a module its state dict, of others what they hold."""
+    documents = step.state.get("parts", {})
+    documents = documents if isinstance(documents, dict) else {}
+    by_part: dict[str, dict[str, Any]] = {}
+    for name, value in step.tensors.items():
+        part, _, rest = name.partition("/")
+        by_part.setdefault(part if rest else "", {})[rest or part] = value
+    loose = by_part.pop("", {})
+    names = dict.fromkeys([*documents, *by_part])
+    tree = {name: _part(documents.get(name), by_part.get(name, {})) for name in names}
+    return Dict("dict", loose | tree)
+
+
+def _part(document: Any, tensors: dict[str, Any]) -> Any:
+    """Return one part as inert values."""
+    about = document if isinstance(document, dict) else {}
+    if about.get("kind") == "module":
+        return _module(about, tensors)
+    # The codec's documents are decoded here, with `tensors` for what they refer to by name.
+    if not tensors:
+        return document
+    return Dict("dict", tensors | {key: value for key, value in about.items() if key not in tensors})
+
+
+def _module(document: Mapping[str, Any], tensors: dict[str, Any]) -> Dict:
+    """Return the state dict of a module in the order of its keys."""
+    keys = document.get("keys")
+    order = [key for key in keys if isinstance(key, str) and key in tensors] if isinstance(keys, list) else []
+    made = Dict("dict", {key: tensors[key] for key in dict.fromkeys([*order, *tensors])})
+    versions = document.get("versions")
+    if isinstance(versions, dict):
+        made.build({"_metadata": versions})
+    return made
+
+
+FORMAT = Format("step", _recognises, _open)

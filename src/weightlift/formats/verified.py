@@ -1,0 +1,173 @@
+"""One data file of a checkpoint held against its manifest: header first, then every byte, read once and in order."""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+
+from ..errors import MalformedError, TruncatedError, WeightliftError
+from ..limits import Limits
+from ..sources import Filled, LocalFile
+from ..tensors import Storage
+from ..writers.hashing import hash_of, hasher
+from ..writers.manifest import FileRecord, TensorRecord
+from .base import Opening
+from .safetensors import read_plain
+
+_CHUNK = 2 << 20  # read and hashed at once: stays in the cache
+_MAPPED = 1 << 20  # from here on a tensor that is read alone gets pages of its own
+_DAMAGED = "it is damaged: take another step"
+
+
+def check_hash(name: str, data: bytes, wanted: str, nbytes: int, where: str) -> None:
+    """Hold a file that is in memory against its record.
+
+    Raises:
+        MalformedError: another size or other bytes.
+    """
+    if len(data) != nbytes:
+        raise MalformedError(f"{len(data)} bytes", expected=f"{nbytes}", remedy=_DAMAGED, where=where)
+    if (found := hash_of(name, data)) != wanted:
+        raise MalformedError(f"its {name} is {found}", expected=wanted, remedy=_DAMAGED, where=where)
+
+
+class DataFile:
+    """An open data file: its size, header and tensors are those of the manifest, its tensors' bytes unread."""
+
+    def __init__(
+        self,
+        name: str,
+        file: LocalFile,
+        record: FileRecord,
+        tensors: Mapping[str, TensorRecord],
+        hash_name: str,
+        limits: Limits,
+    ) -> None:
+        self.name = name
+        self.file = file
+        self.record = record
+        self.tensors = tensors
+        if file.size != record.nbytes:
+            raise TruncatedError(f"{file.size} bytes", expected=f"{record.nbytes}", remedy=_DAMAGED, where=name)
+        try:
+            length = 8 + int.from_bytes(file.read_at(0, 8), "little")
+            if length > min(file.size, limits.header_bytes + 8):
+                raise MalformedError(f"a header of {length - 8} bytes", remedy=_DAMAGED)
+            header = file.read_at(0, length)
+            check_hash(hash_name, header, record.header, length, "header")
+            self.plain, self.metadata = read_plain(file, Opening(limits))
+        except WeightliftError as error:
+            raise error.at(name) from None
+        self.header = header
+        self._check_tensors()
+
+    def _check_tensors(self) -> None:
+        sizes = {key: tensor.storage.nbytes for key, tensor in self.plain.items()}
+        listed = {key: record.nbytes for key, record in self.tensors.items()}
+        for key in sizes | listed:
+            if sizes.get(key) != listed.get(key):
+                found, wanted = (f"{each[key]} bytes" if key in each else "nothing" for each in (sizes, listed))
+                raise MalformedError(found, expected=f"{wanted} by the manifest", where=self.name).at(repr(key))
+
+    def read(self, hash_name: str, needed: set[int] | None) -> list[WeightliftError]:
+        """Read all tensors, or those whose storage is among `needed`, into memory that they then are in.
+
+        Returns what is not as the manifest says.
+        """
+        if needed is None:
+            memory = _memory(self.record.nbytes - len(self.header))
+            problems = self._go_through(hash_name, memory)
+            at = 0
+            for storage, begin, end in self._spans():
+                at = begin - len(self.header)
+                storage.data = Filled(memory[at : at + end - begin], storage.key)
+            return problems
+        problems = []
+        for storage, begin, end in self._spans():
+            if id(storage) in needed:
+                memory = _memory(end - begin)
+                _fill(self.file, memory, begin)
+                problems += self._compare(storage.key, hash_of(hash_name, memory))
+                storage.data = Filled(memory, storage.key)
+        return problems
+
+    def check(self, hash_name: str) -> list[WeightliftError]:
+        """Read everything, keep nothing; return what is not as the manifest says."""
+        return self._go_through(hash_name, None)
+
+    def _spans(self) -> list[tuple[Storage, int, int]]:
+        """Each tensor's storage with its first and last-plus-one byte in the file, in the order of the bytes."""
+        spans = []
+        for tensor in self.plain.values():
+            located = tensor.storage.source().file_range(0, tensor.storage.nbytes)
+            begin = located[1] if located else 0
+            spans.append((tensor.storage, begin, begin + tensor.storage.nbytes))
+        return sorted(spans, key=lambda span: span[1:])
+
+    def _go_through(self, hash_name: str, memory: memoryview | None) -> list[WeightliftError]:
+        """Read the tensors' bytes once and in order, into memory or nowhere; hash the file and each tensor."""
+        make = hasher(hash_name)
+        whole = make()
+        whole.update(self.header)
+        problems: list[WeightliftError] = []
+        spans = iter(self._spans())
+        storage, _, end = next(spans, (None, 0, 0))
+        own = make()
+        at = len(self.header)
+        for chunk in _chunks(self.file, at, memory):
+            whole.update(chunk)
+            used = 0
+            while storage is not None:
+                part = chunk[used : end - at]
+                own.update(part)
+                used += len(part)
+                if at + used < end:
+                    break
+                problems += self._compare(storage.key, own.hexdigest())
+                storage, _, end = next(spans, (None, 0, 0))
+                own = make()
+            at += len(chunk)
+        while storage is not None:  # without bytes, at the end
+            problems += self._compare(storage.key, own.hexdigest())
+            storage, _, end = next(spans, (None, 0, 0))
+        if not problems and whole.hexdigest() != self.record.hash:
+            found = f"its {hash_name} is {whole.hexdigest()}"
+            problems.append(MalformedError(found, expected=self.record.hash, remedy=_DAMAGED, where=self.name))
+        return problems
+
+    def _compare(self, key: str, found: str) -> list[WeightliftError]:
+        wanted = self.tensors[key].hash
+        if found == wanted:
+            return []
+        error = MalformedError(f"its bytes have the hash {found}", expected=wanted, remedy=_DAMAGED, where=self.name)
+        return [error.at(repr(key))]
+
+
+def _memory(nbytes: int) -> memoryview:
+    """Return fresh memory, aligned to 16 bytes at least, in large pages where it can: small ones cost much time."""
+    if nbytes < _MAPPED:
+        return memoryview(bytearray(nbytes))
+    pages = mmap.mmap(-1, nbytes)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel without them
+            pages.madvise(mmap.MADV_HUGEPAGE)
+    return memoryview(pages)
+
+
+def _chunks(file: LocalFile, begin: int, memory: memoryview | None) -> Iterator[memoryview]:
+    """Yield what follows `begin`, in order, read into the memory or into the same buffer again and again."""
+    nbytes = file.size - begin
+    buffer = memoryview(bytearray(min(_CHUNK, nbytes))) if memory is None else memory
+    for at in range(0, nbytes, _CHUNK):
+        count = min(_CHUNK, nbytes - at)
+        chunk = buffer[:count] if memory is None else buffer[at : at + count]
+        _fill(file, chunk, begin + at)
+        yield chunk
+
+
+def _fill(file: LocalFile, memory: memoryview, offset: int) -> None:
+    """Read exactly as many bytes as the memory has."""
+    done = 0
+    while done < len(memory):
+        done += file.read_into(memory[done:], offset + done)
