@@ -9,7 +9,7 @@ from ..dtypes import DTYPES
 from ..errors import WeightliftError
 from ..sources import Memory
 from ..tensors import Storage
-from ..tensors.from_live import lazy_value
+from ..tensors.from_live import LiveTensors
 from ..tensors.lazy import contiguous
 from ..typed import Any
 from . import refusals
@@ -38,7 +38,7 @@ class Encoder:
         self.refusals: list[Refusal] = []
         self.root = ""
         self.steps: list[Any] = []
-        self._storages: dict[int, Storage] = {}
+        self._live = LiveTensors()
         self._kinds: dict[type, Kind | None] = {}
         self._met: dict[int, tuple[Any, Any]] = {}  # id -> (the value, which keeps the id its own; its form)
         self._shared: dict[int, int] = {}  # id of a form -> its number
@@ -174,7 +174,7 @@ class Encoder:
 
     def _enter(self, name: str, tensor: Any) -> str | None:
         try:
-            held = lazy_value(name, tensor, self._storages)
+            held = self._live.lazy(name, tensor)
         except WeightliftError as error:
             return self.refuse(f"cannot be written: {error.found}", error.remedy or error.expected)
         if held.absent:

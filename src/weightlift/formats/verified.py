@@ -8,7 +8,7 @@ from contextlib import suppress
 
 from ..errors import MalformedError, TruncatedError, WeightliftError
 from ..limits import Limits
-from ..sources import Filled, LocalFile
+from ..sources import LocalFile, OwnMemory
 from ..tensors import Storage
 from ..writers.hashing import hash_of, hasher
 from ..writers.manifest import FileRecord, TensorRecord
@@ -81,7 +81,7 @@ class DataFile:
             at = 0
             for storage, begin, end in self._spans():
                 at = begin - len(self.header)
-                storage.data = Filled(memory[at : at + end - begin], storage.key)
+                storage.data = OwnMemory(memory[at : at + end - begin], storage.key)
             return problems
         problems = []
         for storage, begin, end in self._spans():
@@ -89,7 +89,7 @@ class DataFile:
                 memory = _memory(end - begin)
                 _fill(self.file, memory, begin)
                 problems += self._compare(storage.key, hash_of(hash_name, memory))
-                storage.data = Filled(memory, storage.key)
+                storage.data = OwnMemory(memory, storage.key)
         return problems
 
     def check(self, hash_name: str) -> list[WeightliftError]:

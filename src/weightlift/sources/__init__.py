@@ -3,6 +3,6 @@
 from .base import Source, Window
 from .inflated import Inflated
 from .local import LocalFile
-from .memory import Filled, Memory
+from .memory import Memory, OwnMemory
 
-__all__ = ["Filled", "Inflated", "LocalFile", "Memory", "Source", "Window"]
+__all__ = ["Inflated", "LocalFile", "Memory", "OwnMemory", "Source", "Window"]

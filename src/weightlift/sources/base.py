@@ -28,24 +28,23 @@ class Source(ABC):
         self._check(offset, nbytes)
         return self._read(offset, nbytes)
 
-    def read_up_to(self, offset: int, nbytes: int) -> bytes:
-        """Return the bytes from `offset`, fewer than `nbytes` where the source ends first."""
-        return self._read(offset, max(0, min(nbytes, self.size - offset)))
-
     def view_at(self, offset: int, nbytes: int) -> bytes | memoryview:
-        """Return the same as `read_at`, without a copy where the bytes are in memory already.
+        """Return exactly `nbytes` bytes from `offset`, not copied where they lie in memory.
+
+        To be used at once: what is written there later is seen in it.
 
         Raises:
             TruncatedError: the range does not lie inside the source.
         """
-        return self.read_at(offset, nbytes)
+        self._check(offset, nbytes)
+        return self._view(offset, nbytes)
 
-    def memory(self) -> memoryview | None:
-        """Return the memory that holds exactly this source's bytes, free to be changed by who uses them, or None.
+    def _view(self, offset: int, nbytes: int) -> bytes | memoryview:
+        return self._read(offset, nbytes)
 
-        Only memory that was filled for this source says so. Lets torch and numpy take it over.
-        """
-        return None
+    def read_up_to(self, offset: int, nbytes: int) -> bytes:
+        """Return the bytes from `offset`, fewer than `nbytes` where the source ends first."""
+        return self._read(offset, max(0, min(nbytes, self.size - offset)))
 
     def window(self, offset: int, nbytes: int, name: str = "") -> Source:
         """Return the part of this source that starts at `offset`, itself a source."""
@@ -56,6 +55,13 @@ class Source(ABC):
         """Return (file descriptor, absolute offset) where these bytes lie in a file as they are.
 
         None where they do not (memory, compressed). Lets torch map them.
+        """
+        return None
+
+    def memory_range(self, offset: int, nbytes: int) -> memoryview | None:
+        """Return these bytes as memory that a tensor may keep and write to.
+
+        None where they lie elsewhere, or in memory that somebody else uses.
         """
         return None
 
@@ -85,11 +91,13 @@ class Window(Source):
     def _read(self, offset: int, nbytes: int) -> bytes:
         return self._parent.read_at(self._base + offset, nbytes)
 
-    def view_at(self, offset: int, nbytes: int) -> bytes | memoryview:
-        """Delegates to the source this is a part of."""
-        self._check(offset, nbytes)
+    def _view(self, offset: int, nbytes: int) -> bytes | memoryview:
         return self._parent.view_at(self._base + offset, nbytes)
 
     def file_range(self, offset: int, nbytes: int) -> tuple[int, int] | None:
         """Delegates to the source this is a part of."""
         return self._parent.file_range(self._base + offset, nbytes)
+
+    def memory_range(self, offset: int, nbytes: int) -> memoryview | None:
+        """Delegates to the source this is a part of."""
+        return self._parent.memory_range(self._base + offset, nbytes)

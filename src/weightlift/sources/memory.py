@@ -1,6 +1,8 @@
-"""Bytes that are already in memory: small members, nested blobs, tests."""
+"""Bytes that are already in memory: small members, nested blobs, tests, and what was read to be kept."""
 
 from __future__ import annotations
+
+import mmap
 
 from .base import Source
 
@@ -18,25 +20,33 @@ class Memory(Source):
     def _read(self, offset: int, nbytes: int) -> bytes:
         return self._data[offset : offset + nbytes]
 
+    def _view(self, offset: int, nbytes: int) -> memoryview:
+        return memoryview(self._data)[offset : offset + nbytes]
 
-class Filled(Source):
-    """Memory that was filled for one tensor's storage and belongs to whoever uses it."""
 
-    __slots__ = ("_view",)
+class OwnMemory(Source):
+    """Writable memory that nobody but this source uses: torch tensors of it are that memory, not copies.
 
-    def __init__(self, view: memoryview, name: str) -> None:
-        self._view = view
+    Whoever makes one gives the buffer away. Several torch tensors of the same bytes share them, and what is
+    written to them is read here afterwards. The buffer lives for as long as any of them does, all of it.
+    """
+
+    __slots__ = ("_buffer",)
+
+    def __init__(self, buffer: bytearray | memoryview | mmap.mmap, name: str = "memory") -> None:
+        self._buffer = memoryview(buffer).cast("B")
+        if self._buffer.readonly:
+            raise ValueError("the memory cannot be written to")
         self.name = name
-        self.size = view.nbytes
+        self.size = self._buffer.nbytes
 
     def _read(self, offset: int, nbytes: int) -> bytes:
-        return bytes(self._view[offset : offset + nbytes])
+        return bytes(self._buffer[offset : offset + nbytes])
 
-    def view_at(self, offset: int, nbytes: int) -> bytes | memoryview:
-        """A view of the memory."""
+    def _view(self, offset: int, nbytes: int) -> memoryview:
+        return self._buffer[offset : offset + nbytes].toreadonly()
+
+    def memory_range(self, offset: int, nbytes: int) -> memoryview:
+        """Return the bytes themselves."""
         self._check(offset, nbytes)
-        return self._view[offset : offset + nbytes]
-
-    def memory(self) -> memoryview | None:
-        """The memory, writable."""
-        return self._view
+        return self._buffer[offset : offset + nbytes]

@@ -1,4 +1,4 @@
-"""Live tensors and arrays as lazy ones: a view of the memory they are in, aliases kept."""
+"""Live tensors and arrays as lazy ones: a view of the memory they are in, aliases kept, nothing lost."""
 
 from __future__ import annotations
 
@@ -6,31 +6,117 @@ from collections.abc import Mapping
 
 from ..dtypes import DTYPES, dtype_named
 from ..errors import UnsupportedError, shown
-from ..sources import Source
 from ..typed import Any
 from .computed import Computed
-from .lazy import Composite, Role, Storage, Tensor, contiguous
+from .lazy import AnyTensor, Composite, Role, Storage, Tensor, contiguous
+from .live_layouts import composite_of
+from .live_memory import ArrayMemory, TorchMemory
 
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
+_ORDINARY = ("torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer")
 
 
-class LiveMemory(Source):
-    """Bytes of a live array or storage; what is written there later is read here later."""
+class LiveTensors:
+    """Lazy tensors of live ones over many calls: what shares a storage shares it, whichever call it came in.
 
-    __slots__ = ("_view",)
+    `flatten` names further tensor subclasses ("package.module.Class") that are wholly told by their
+    `__tensor_flatten__`. Holds on to every storage that it has seen.
+    """
 
-    def __init__(self, view: memoryview, name: str) -> None:
-        self._view = view
-        self.name = name
-        self.size = view.nbytes
+    def __init__(self, flatten: tuple[str, ...] = ()) -> None:
+        self._flatten = flatten
+        self._storages: dict[tuple[object, ...], tuple[Any, Storage]] = {}
 
-    def _read(self, offset: int, nbytes: int) -> bytes:
-        return bytes(self._view[offset : offset + nbytes])
+    def lazy(self, name: str, value: Any) -> AnyTensor | Computed:
+        """Return the lazy tensor of a torch tensor or numpy array; a lazy one as it is. Copies nothing.
 
-    def view_at(self, offset: int, nbytes: int) -> bytes | memoryview:
-        """A view of the live memory."""
-        self._check(offset, nbytes)
-        return self._view[offset : offset + nbytes]
+        `name` is for messages. Sparse, quantised, nested and wrapping tensors become a `Composite`.
+
+        Raises:
+            UnsupportedError: none of these, or a tensor whose values cannot be had here.
+        """
+        if isinstance(value, Tensor | Composite | Computed):
+            return value
+        if hasattr(value, "untyped_storage"):
+            return self._from_torch(name, value)
+        if is_live(value):
+            return self._from_numpy(name, value)
+        raise UnsupportedError(f"{name!r} is {shown(value, 60)}", expected="a torch tensor, an array or a lazy tensor")
+
+    def _from_numpy(self, name: str, value: Any) -> Tensor:
+        import numpy as np
+
+        if isinstance(value, np.ma.MaskedArray):
+            raise UnsupportedError(f"{name!r} is a masked array", remedy="give its .data and its .mask")
+        array = np.ascontiguousarray(value)
+        if array.dtype.kind in "iufc":  # the bytes are taken as little-endian
+            array = array.astype(array.dtype.newbyteorder("<"), copy=False)
+        dtype = DTYPES.get(array.dtype.name)
+        if dtype is None:
+            raise UnsupportedError(f"{name!r} is an array of {array.dtype}", expected="numbers or booleans")
+        flat: Any = array.reshape(-1).view(np.uint8)
+        key = ("array", flat.ctypes.data, flat.nbytes)
+        if not flat.nbytes or key not in self._storages:
+            self._storages[key] = flat, Storage(name, flat.nbytes, ArrayMemory(memoryview(flat), name))
+        return contiguous(dtype, value.shape, self._storages[key][1], role="array")
+
+    def _from_torch(self, name: str, value: Any) -> AnyTensor:
+        import torch
+
+        if torch.nn.parameter.is_lazy(value):
+            raise UnsupportedError(f"{name!r} has no shape yet", remedy="run the lazy module once first")
+        if value.layout == torch._mkldnn:  # noqa: SLF001
+            value = value.detach().to_dense().requires_grad_(value.requires_grad)
+        composite = composite_of(name, value, self._plain, self._flatten)
+        return self._plain(name, value) if composite is None else composite
+
+    def _plain(self, name: str, value: Any) -> Tensor:
+        """The strided tensor; of a quantised one, its integers with the quantised type."""
+        try:
+            held = value.untyped_storage()
+            kind = f"{type(value).__module__}.{type(value).__qualname__}"
+            tensor = value.detach()
+            return Tensor(
+                dtype_named(str(tensor.dtype).removeprefix("torch.")),
+                tuple(tensor.shape),
+                tuple(tensor.stride()),
+                tensor.storage_offset(),
+                self._storage(name, held),
+                role_of(value),
+                requires_grad=value.requires_grad,
+                conj=tensor.is_conj(),
+                neg=tensor.is_neg(),
+                class_name="" if kind in _ORDINARY else kind,
+            )
+        except (RuntimeError, NotImplementedError) as error:
+            reason = str(error).partition("\n")[0]
+            raise UnsupportedError(
+                f"{name!r} is a {type(value).__qualname__} on {value.device} without memory of its own ({reason:.120})",
+                remedy="give an ordinary tensor of its values",
+            ) from None
+
+    def _storage(self, name: str, held: Any) -> Storage:
+        import torch
+
+        nbytes = held.nbytes()
+        if held.device.type == "meta":
+            key: tuple[object, ...] = ("meta", held._cdata)  # noqa: SLF001 - there are no addresses
+            made = self._storages.get(key) or (held, Storage(name, nbytes, device="meta", absent="meta"))
+            return self._storages.setdefault(key, made)[1]
+        key = (str(held.device), held.data_ptr(), nbytes) if nbytes else ("empty", held._cdata)  # noqa: SLF001
+        if key not in self._storages:
+            flat = torch.empty(0, dtype=torch.uint8, device=held.device).set_(held, 0, (nbytes,), (1,))
+            self._storages[key] = held, Storage(name, nbytes, TorchMemory(flat, name), device=str(held.device))
+        return self._storages[key][1]
+
+
+def role_of(value: Any) -> Role:
+    """Return whether a live torch tensor is a parameter, a buffer or neither."""
+    import torch
+
+    if isinstance(value, torch.nn.Parameter):
+        return "parameter"
+    return "buffer" if getattr(value, "_is_buffer", False) is True else "tensor"
 
 
 def lazy_values(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -42,37 +128,19 @@ def lazy_values(values: Mapping[str, Any]) -> dict[str, Any]:
     odd = next((key for key in values if not isinstance(key, str)), "")
     if odd != "":
         raise UnsupportedError(f"the name {shown(odd, 60)}", expected="names that are texts")
-    storages: dict[int, Storage] = {}
-    return {key: _lazy(key, value, storages) for key, value in values.items()}
+    live = LiveTensors()
+    return {key: value if _is_plain(value) else live.lazy(key, value) for key, value in values.items()}
 
 
 def with_lazy(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the same with torch tensors and numpy arrays as lazy tensors; whatever else is there stays."""
-    storages: dict[int, Storage] = {}
-    return {key: _lazy(key, value, storages) if _is_live(value) else value for key, value in values.items()}
+    live = LiveTensors()
+    return {key: live.lazy(key, value) if is_live(value) else value for key, value in values.items()}
 
 
-def lazy_value(name: str, value: Any, storages: dict[int, Storage]) -> Any:
-    """Return the lazy form of one tensor or array; `storages` are those met so far, so that aliases stay.
-
-    Raises:
-        UnsupportedError: it has no such form; says what to do.
-    """
-    return _lazy(name, value, storages)
-
-
-def _is_live(value: Any) -> bool:
+def is_live(value: Any) -> bool:
+    """Whether a value is a torch tensor or a numpy array (or has the interface of one)."""
     return hasattr(value, "untyped_storage") or hasattr(value, "__array_interface__")
-
-
-def _lazy(key: str, value: Any, storages: dict[int, Storage]) -> Any:
-    if isinstance(value, Tensor | Composite | Computed) or _is_plain(value):
-        return value
-    if hasattr(value, "untyped_storage"):
-        return _from_torch(key, value, storages)
-    if _is_live(value):
-        return _from_numpy(key, value)
-    raise UnsupportedError(f"{key!r} is {shown(value, 60)}", expected="a torch tensor, an array or a lazy tensor")
 
 
 def _is_plain(value: Any) -> bool:
@@ -82,55 +150,6 @@ def _is_plain(value: Any) -> bool:
     if isinstance(value, list | tuple):
         return all(map(_is_plain, value))
     return type(value) in _PLAIN
-
-
-def _from_numpy(key: str, value: Any) -> Tensor:
-    import numpy as np
-
-    array = np.ascontiguousarray(value)
-    if array.dtype.kind in "iufc":  # the bytes are taken as little-endian
-        array = array.astype(array.dtype.newbyteorder("<"), copy=False)
-    dtype = DTYPES.get(array.dtype.name)
-    if dtype is None:
-        raise UnsupportedError(f"{key!r} is an array of {array.dtype}", expected="numbers or booleans")
-    flat: Any = array.reshape(-1).view(np.uint8)
-    view = memoryview(flat)
-    return contiguous(dtype, value.shape, Storage(key, array.nbytes, LiveMemory(view, key)), role="array")
-
-
-def _from_torch(key: str, value: Any, storages: dict[int, Storage]) -> Any:
-    import torch
-
-    if torch.nn.parameter.is_lazy(value):
-        raise UnsupportedError(f"{key!r} has no shape yet", remedy="run the lazy module once first")
-    if value.layout != torch.strided or value.is_quantized:
-        raise UnsupportedError(f"{key!r} is a live {value.layout} tensor", remedy="take it from a saved file")
-    role: Role = "parameter" if isinstance(value, torch.nn.Parameter) else "tensor"
-    tensor = value.detach()
-    held = tensor.untyped_storage()
-    storage = storages.get(held._cdata) or storages.setdefault(held._cdata, _storage(key, held))  # noqa: SLF001
-    return Tensor(
-        dtype_named(str(tensor.dtype).removeprefix("torch.")),
-        tuple(tensor.shape),
-        tuple(tensor.stride()),
-        tensor.storage_offset(),
-        storage,
-        role,
-        requires_grad=value.requires_grad,
-        conj=tensor.is_conj(),
-        neg=tensor.is_neg(),
-    )
-
-
-def _storage(key: str, held: Any) -> Storage:
-    import torch
-
-    if held.device.type == "meta":
-        return Storage(key, held.nbytes(), device="meta", absent="meta")
-    on_cpu = held.cpu()
-    flat = torch.empty(0, dtype=torch.uint8).set_(on_cpu, 0, (on_cpu.nbytes(),), (1,))
-    view = memoryview(flat.numpy()) if on_cpu.nbytes() else memoryview(b"")
-    return Storage(key, held.nbytes(), LiveMemory(view, key), device=str(held.device))
 
 
 def module_values(module: Any) -> tuple[dict[str, Any], Any]:

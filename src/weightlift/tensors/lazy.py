@@ -172,7 +172,7 @@ class Tensor:
 
         return held_nbytes(self)
 
-    def chunks(self) -> Iterator[bytes | bytearray]:
+    def chunks(self) -> Iterator[bytes | bytearray | memoryview]:
         """Yield the elements as little-endian bytes, rows first, in pieces of bounded size."""
         from .pack import packed_chunks
 

@@ -6,6 +6,7 @@ copied by slices of memoryviews, which move at the speed of C.
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Iterator
 from itertools import product as indices
 
@@ -22,12 +23,28 @@ _UNIT: dict[int, Literal["B", "H", "I", "Q"]] = {1: "B", 2: "H", 4: "I", 8: "Q"}
 _FLIP_SIGN = bytes(byte ^ 0x80 for byte in range(256))
 
 
-def packed_chunks(tensor: Tensor) -> Iterator[bytes | bytearray]:
+class PackingSource(Source):
+    """Memory that packs strided views of itself, faster than slices of memoryviews do."""
+
+    __slots__ = ()
+
+    piece_bytes: int
+    """Bytes that one chunk has, at most."""
+
+    @abstractmethod
+    def packed(self, tensor: Tensor) -> Iterator[memoryview]:
+        """Yield the elements of a checked tensor on this memory as `packed_chunks` does."""
+
+
+def packed_chunks(tensor: Tensor) -> Iterator[bytes | bytearray | memoryview]:
     """Yield the tensor's elements, rows first, little-endian, with conj and neg bits carried out."""
     tensor.check()
     if tensor.numel == 0:
         return
     source = tensor.storage.source()
+    if isinstance(source, PackingSource) and not is_verbatim(tensor):
+        yield from source.packed(tensor)
+        return
     if tensor.is_contiguous:
         start, end = tensor.extent
         if tensor.offset * tensor.dtype.bits % 8:
@@ -46,6 +63,8 @@ def packed_chunks(tensor: Tensor) -> Iterator[bytes | bytearray]:
 def held_nbytes(tensor: Tensor) -> int:
     """Return how many bytes are held at once, at most, while `packed_chunks` is gone through."""
     start, end = tensor.extent
+    if isinstance(tensor.storage.data, PackingSource) and not is_verbatim(tensor):
+        return 2 * min(tensor.nbytes, tensor.storage.data.piece_bytes)
     chunk = min(tensor.nbytes, _READ_BYTES if tensor.is_contiguous else _CHUNK_BYTES)
     held = 2 * chunk  # one is still in the caller's hands while the next is made
     if not tensor.is_contiguous:
@@ -60,12 +79,12 @@ def is_verbatim(tensor: Tensor) -> bool:
     return plain and tensor.is_contiguous and tensor.offset * tensor.dtype.bits % 8 == 0
 
 
-def _runs(source: Source, start: int, end: int) -> Iterator[bytes | bytearray]:
+def _runs(source: Source, start: int, end: int) -> Iterator[bytes | bytearray | memoryview]:
     for at in range(start, end, _READ_BYTES):
-        yield source.read_at(at, min(_READ_BYTES, end - at))
+        yield source.view_at(at, min(_READ_BYTES, end - at))
 
 
-def _resolved(tensor: Tensor, chunk: bytes | bytearray) -> bytes:
+def _resolved(tensor: Tensor, chunk: bytes | bytearray | memoryview) -> bytes:
     """Return the chunk little-endian and with its conj and neg bits carried out on the values."""
     data = bytearray(chunk)
     is_complex = tensor.dtype.is_complex
@@ -84,20 +103,29 @@ def _resolved(tensor: Tensor, chunk: bytes | bytearray) -> bytes:
     return bytes(data)
 
 
-def _strided(tensor: Tensor, source: Source) -> Iterator[bytes | bytearray]:
+def _strided(tensor: Tensor, source: Source) -> Iterator[bytes | bytearray | memoryview]:
     """Yield packed chunks of a view that is not one run."""
     unit = min(tensor.dtype.itemsize, 8)
     factor = tensor.dtype.itemsize // unit  # a complex128 element is two units of 8 bytes
+    for block, steps, offset in unit_blocks(tensor, factor, _CHUNK_BYTES // unit):
+        out = bytearray(product(block) * unit)
+        _gather(source, unit, memoryview(out).cast(_UNIT[unit]), 0, rows_first(block), offset, steps, block)
+        yield out
+
+
+def unit_blocks(tensor: Tensor, factor: int, budget: int) -> Iterator[tuple[tuple[int, ...], tuple[int, ...], int]]:
+    """Cut a view into consecutive blocks of at most `budget` units, of which an element is `factor`.
+
+    Yields (shape, steps, offset) of each in units, with neighbouring dimensions joined that are one run together.
+    """
     shape = [n for n in tensor.shape if n != 1]
     steps = [s * factor for n, s in zip(tensor.shape, tensor.stride, strict=True) if n != 1]
     if factor > 1:
         shape.append(factor)
         steps.append(1)
-    shape, steps = _merged(shape, steps)
-    for block, offset in _blocks(shape, steps, tensor.offset * factor, _CHUNK_BYTES // unit):
-        out = bytearray(product(block) * unit)
-        _gather(source, unit, memoryview(out).cast(_UNIT[unit]), 0, rows_first(block), offset, tuple(steps), block)
-        yield out
+    shape, steps = _merged(shape, steps) if shape else ([1], [1])
+    for block, offset in _blocks(shape, steps, tensor.offset * factor, budget):
+        yield block, tuple(steps), offset
 
 
 def _merged(shape: list[int], steps: list[int]) -> tuple[list[int], list[int]]:
@@ -141,7 +169,7 @@ def _gather(
     extent = 1 + sum((n - 1) * s for n, s in zip(shape, steps, strict=True))
     used = product(shape)
     if extent * unit <= _SMALL_BYTES or (extent * unit <= _READ_BYTES and extent <= 8 * used):
-        data = memoryview(source.read_at(offset * unit, extent * unit)).cast(_UNIT[unit])
+        data = memoryview(source.view_at(offset * unit, extent * unit)).cast(_UNIT[unit])
         _copy(out, out_offset, out_steps, data, steps, shape)
         return
     axis = max(range(len(shape)), key=lambda d: steps[d] * (shape[d] > 1))

@@ -20,8 +20,8 @@ from ..values import dataclass, replace
 from .arrays import ARRAY_VALUES
 from .lazy import AnyTensor, Composite, Role, Storage, Tensor, rows_first
 
-_QUANTIZED_AS = {"qint8": "int8", "quint8": "uint8", "qint32": "int32"}
-_PER_BYTE = {"quint4x2": 2, "quint2x4": 4}
+QUANTIZED_AS = {"qint8": "int8", "quint8": "uint8", "qint32": "int32"}
+PER_BYTE = {"quint4x2": 2, "quint2x4": 4}
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def _qtensor(
     if not isinstance(quantizer, tuple) or not quantizer or not isinstance(quantizer[0], Global):
         raise TensorError(f"quantizer {shown(quantizer)}", expected="(scheme, scale, zero point, ...)")
     scheme = quantizer[0].name
-    as_integer = _QUANTIZED_AS.get(plain.dtype.name)
+    as_integer = QUANTIZED_AS.get(plain.dtype.name)
     parts = {"int_repr": replace(plain, dtype=dtype_named(as_integer))} if as_integer else {"packed": _packed(plain)}
     attributes: dict[str, Any] = {"qscheme": scheme}
     if len(quantizer) == 3:
@@ -167,14 +167,14 @@ def _qtensor(
 
 def _packed(plain: Tensor) -> Tensor:
     """The bytes of a type whose elements share bytes; each row begins in a new one (c10/core/Storage)."""
-    per_byte = _PER_BYTE.get(plain.dtype.name)
+    per_byte = PER_BYTE.get(plain.dtype.name)
     if per_byte is None or plain.offset or not plain.is_contiguous:
         raise TensorError(f"a view of quantised {plain.dtype}", expected="a whole tensor of a quantised type")
     shape = (*plain.shape[:-1], -(-plain.shape[-1] // per_byte)) if plain.shape else (1,)
     return Tensor(dtype_named("uint8"), shape, rows_first(shape), 0, plain.storage)
 
 
-_SPARSE_PARTS = {
+SPARSE_PARTS = {
     "sparse_coo": ("indices", "values"),
     "sparse_csr": ("crow_indices", "col_indices", "values"),
     "sparse_bsr": ("crow_indices", "col_indices", "values"),
@@ -185,10 +185,10 @@ _SPARSE_PARTS = {
 
 def _sparse_tensor(layout: Any, data: Any) -> Composite:
     kind = layout.name.removeprefix("torch.") if isinstance(layout, Global) else ""
-    names = _SPARSE_PARTS.get(kind)
+    names = SPARSE_PARTS.get(kind)
     if names is None or not isinstance(data, tuple) or len(data) < len(names) + 1:
         raise TensorError(
-            f"a sparse tensor of layout {shown(layout, 40)}", expected=f"one of {', '.join(_SPARSE_PARTS)}"
+            f"a sparse tensor of layout {shown(layout, 40)}", expected=f"one of {', '.join(SPARSE_PARTS)}"
         )
     parts = dict(zip(names, data, strict=False))
     for name, part in parts.items():

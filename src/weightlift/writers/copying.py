@@ -14,7 +14,7 @@ _WINDOW = 1 << 23  # handed to the disk at once
 def append_range(fd: int, source: Source, offset: int, nbytes: int) -> None:
     """Append bytes of a source at the descriptor's position."""
     for at in range(offset, offset + nbytes, _STEP):
-        write_all(fd, source.read_at(at, min(_STEP, offset + nbytes - at)))
+        write_all(fd, source.view_at(at, min(_STEP, offset + nbytes - at)))
 
 
 def append_chunks(fd: int, chunks: Iterable[bytes | bytearray | memoryview]) -> int:
