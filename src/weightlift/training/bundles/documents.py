@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from ...codec import Encoder
-from ...errors import UnsupportedError, plural
+from ...errors import PlanError, UnsupportedError, plural
 from ...modules import is_module
 from ...pickles import Global, Object
 from ...tree import walk
@@ -13,7 +13,7 @@ from ...typed import Any
 from ...values import dataclass
 from . import roles
 from .base import Bundle, Item
-from .optimizers import Homes, optimizer_document
+from .optimizers import Homes, optimizer_document, unnamed
 from .weights import module_document, own_attributes, weights_of
 
 Names = Mapping[str, Sequence[str]] | Sequence[str] | None
@@ -49,7 +49,7 @@ def documents_of(bundle: Bundle, *, without: Collection[str] = (), names: Names 
             work.origins[item.name] = item.origin
             if item.kind == "module" and (more := f"{item.name}.attributes") not in without:
                 work.add_attributes(item, more)
-    work.check(without)
+    work.check()
     return Documents(work.encoder.tensors, work.parts, work.origins, tuple(work.notes), tuple(work.left))
 
 
@@ -67,6 +67,7 @@ class _Work:
             for name, item in _each(bundle.items)
             if item.kind == "module" and not roles.is_average(item.path) and name.partition("/")[0] != "ema"
         }
+        self.unnamed: list[tuple[str, PlanError]] = []
         self.optimizers = [name for name, item in _each(bundle.items) if item.kind == "optimizer"]
         self.names = self._names(names)
         whole = [item.name for item in bundle.items if item.kind == "module" and is_module(item.value)]
@@ -89,8 +90,7 @@ class _Work:
             self.notes += [f"{name}: {note}" for note in self.weights[name].notes]
             made = module_document(self.weights[name], name, self.encoder)
         elif item.kind == "optimizer":
-            made, note = optimizer_document(item.value, name, self.homes, self.names.get(name), self.encoder)
-            self.notes.append(f"{name}: {note}")
+            return {"kind": item.kind, **self._optimizer(item, name)}
         elif item.kind == "several":
             made = {
                 "items": {
@@ -106,6 +106,15 @@ class _Work:
         else:
             made = {"value": self.encoder.encode(item.value, name)}
         return {"kind": item.kind, **made}
+
+    def _optimizer(self, item: Item, name: str) -> dict[str, Any]:
+        try:
+            made, note = optimizer_document(item.value, name, self.homes, self.names.get(name), self.encoder)
+        except PlanError as error:
+            self.unnamed.append((name, error))
+            return {}
+        self.notes.append(f"{name}: {note}")
+        return made
 
     def _note_code(self, value: Any, name: str) -> None:
         """Tell of names of code in a state: they stay names."""
@@ -133,8 +142,10 @@ class _Work:
             more = " ..." if len(refused) > _MOST_TOLD else ""
             self.left.append(f"{plural(len(refused), 'attribute')} of the pickled module {item.name!r}: {told}{more}")
 
-    def check(self, without: Collection[str]) -> None:
-        """Say what cannot be written, and which parts to leave out for the rest to be."""
+    def check(self) -> None:
+        """Say what cannot be named or written, and which parts to leave out for the rest to be."""
+        if self.unnamed:
+            raise unnamed(self.unnamed, one=len(self.optimizers) == 1)
         refusals = self.encoder.refusals
         if not refusals:
             return

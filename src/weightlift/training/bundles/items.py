@@ -79,7 +79,7 @@ def _holds_live(held: Any, path: Path, checkpoint: Checkpoint) -> bool:
         and (_live(value, (*path, key), checkpoint) is not None or _holds_live(value, (*path, key), checkpoint))
         for key, value in held.items()
         if len(path) < _DEEPEST
-    ) or any(roles.is_module(value) for value in held.values())
+    ) or any(roles.is_weights(value, checkpoint) for value in held.values() if isinstance(value, Object))
 
 
 def name_all(bundle: Bundle) -> None:

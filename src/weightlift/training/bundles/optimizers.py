@@ -14,10 +14,20 @@ STATE, GROUPS = "state", "param_groups"
 Homes = Mapping[str, Weights]
 """Part -> the weights that an optimizer may have trained."""
 
-_REMEDY = (
-    "give --names FILE with one parameter name a line, in the order of the saved groups (names=[...] in Python), "
-    "or leave it out with --without {part}"
-)
+
+def unnamed(problems: Sequence[tuple[str, PlanError]], *, one: bool) -> PlanError:
+    """Return one error for every optimizer whose parameters cannot be named, with what to do."""
+    told = "; ".join(
+        f"{name}: {error.found}" + (f", expected {error.expected}" if error.expected else "")
+        for name, error in problems
+    )
+    parts = dict.fromkeys(name.partition("/")[0] for name, _ in problems)
+    names = "--names FILE" if one else " ".join(f"--names {name}=FILE" for name, _ in problems)
+    remedy = (
+        f"give {names} with one parameter name a line, in the order of the saved groups (names= in Python), "
+        f"or leave out what cannot be named: {' '.join(f'--without {part}' for part in parts)}"
+    )
+    return PlanError(told, remedy=remedy)
 
 
 def optimizer_document(
@@ -26,16 +36,11 @@ def optimizer_document(
     """Return (the document of an optimizer part, how its parameters were named).
 
     Raises:
-        PlanError: the parameters cannot be named without guessing; says what to do.
+        PlanError: the parameters cannot be named without guessing.
     """
-    try:
-        held, own = _by_integers(held)
-        saved = saved_optimizer({STATE: _of_parameters(held), GROUPS: held[GROUPS]})
-        full, note = _named(saved, homes, names if names is not None else own, is_given=names is not None)
-    except PlanError as error:
-        raise PlanError(
-            error.found, expected=error.expected, remedy=_REMEDY.format(part=name.partition("/")[0])
-        ).at(name) from None
+    held, own = _by_integers(held)
+    saved = saved_optimizer({STATE: _of_parameters(held), GROUPS: held[GROUPS]})
+    full, note = _named(saved, homes, names if names is not None else own, is_given=names is not None)
     loose = {key: value for key, value in held[STATE].items() if key not in full}
     rest = {key: value for key, value in held.items() if key not in (STATE, GROUPS)}
     encode = encoder.encode

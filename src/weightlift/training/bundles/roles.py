@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ...checkpoint import Checkpoint
-from ...modules import is_module
+from ...modules import is_module, module_state_dict
 from ...paths import Path
 from ...pickles import Object
 from ...selection import OTHER_NAMES, WEIGHTS_NAMES, is_optimizer_state, is_state_dict
@@ -30,11 +30,13 @@ _SCHEDULE = {"last_epoch", "_step_count"}
 
 
 def is_weights(value: Any, checkpoint: Checkpoint) -> bool:
-    """Whether a value is a state dict or a whole module."""
-    if is_module(value) or is_state_dict(value):
+    """Whether a value is a state dict, or a whole module that has weights: a loss function has none."""
+    if is_state_dict(value):
         return True
     reader = checkpoint.module_reader
-    return reader is not None and isinstance(value, Object) and reader(value, "") is not None
+    if isinstance(value, Object) and reader is not None and (made := reader(value, "")) is not None:
+        return len(made) > 0
+    return is_module(value) and len(module_state_dict(value, limits=checkpoint.limits)) > 0
 
 
 def is_weights_at(value: Any, path: Path, checkpoint: Checkpoint) -> bool:
