@@ -137,4 +137,3 @@ def _part(name: str, kind: str, made: Documents) -> ConvertedPart:
 
 def _nbytes(tensor: Any) -> int:
     return tensor.nbytes if isinstance(tensor, Tensor | Composite | Computed) else 0
-

@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--names",
         action="append",
         metavar="FILE",
-        help="the optimizer's parameters, one name a line in the order of its groups; PART=FILE where there are several",
+        help="the optimizer's parameters, one name a line in the order of its groups; PART=FILE for one of several",
     )
     parser.add_argument("--hash", choices=("xxh3", "blake3", "sha256"), help="of files and tensors (default: xxh3)")
 
@@ -70,7 +70,7 @@ def _names(given: list[str] | tuple[str, ...]) -> dict[str, list[str]] | list[st
         if part in parts or (parts and "" in {part, *parts}):
             raise UnsupportedError(f"--names {text}", expected="one file, or PART=FILE for each optimizer")
         parts[part] = _read(file)
-    return parts[""] if "" in parts else parts
+    return parts.get("", parts)
 
 
 def _read(file: str) -> list[str]:
@@ -90,10 +90,13 @@ def _lines(done: Conversion) -> list[str]:
     ]
     widths = [max(len(row[column]) for row in rows) for column in range(4)] if rows else []
     step = f", step {done.written.manifest.step}" if done.written.manifest.step is not None else ""
+    parts = f"{plural(len(rows), 'part')} of a {done.maker} bundle"
     return [
-        f"{done.written.path}: {plural(len(rows), 'part')} of a {done.maker} bundle{step}, "
-        f"{human_bytes(done.written.nbytes)}",
-        *("  " + "  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[4]]) for row in rows),
+        f"{done.written.path}: {parts}{step}, {human_bytes(done.written.nbytes)}",
+        *(
+            "  " + "  ".join([*(text.ljust(width) for text, width in zip(row, widths, strict=False)), row[4]])
+            for row in rows
+        ),
         f"next: {done.next_call}",
     ]
 

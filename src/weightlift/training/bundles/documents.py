@@ -92,12 +92,7 @@ class _Work:
         elif item.kind == "optimizer":
             return {"kind": item.kind, **self._optimizer(item, name)}
         elif item.kind == "several":
-            made = {
-                "items": {
-                    key: {**self.document(inner, f"{name}/{key}")}
-                    for key, inner in item.value.items()
-                }
-            }
+            made = {"items": {key: {**self.document(inner, f"{name}/{key}")} for key, inner in item.value.items()}}
         elif item.kind == "rng":
             return {"kind": "rng", "states": self.encoder.encode(item.value, name)}
         elif item.kind == "stateful":

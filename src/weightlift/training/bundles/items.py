@@ -21,69 +21,71 @@ _SUFFIXES = ("_state_dict", "_states", "_state", ".pth", ".pt")
 def items_in(held: Any, bundle: Bundle, path: Path = (), home: Checkpoint | None = None) -> list[Item]:
     """Return the parts in a value: itself, or where it is a dict with live things in it, those one by one."""
     checkpoint = home or bundle.checkpoint
-    found = list(_items(held, path, checkpoint, bundle))
+    found = list(_items(held, path, checkpoint, bundle, set()))
     for item in found:
         item.home = checkpoint
     return found
 
 
-def _items(held: Any, path: Path, checkpoint: Checkpoint, bundle: Bundle) -> Iterator[Item]:
+def _items(held: Any, path: Path, checkpoint: Checkpoint, bundle: Bundle, opened: set[int]) -> Iterator[Item]:
+    """Go into dicts that have live things in them; into each once, however often it is met."""
     if held is None:
         if path:
             bundle.notes.append(f"{path_name(path)} is None, and no part")
-        return
-    if (item := _live(held, path, checkpoint)) is not None:
+    elif (item := _live(held, path, checkpoint) or _several(held, path, checkpoint)) is not None:
         yield item
-    elif isinstance(held, dict) and len(path) < _DEEPEST and (not path or _holds_live(held, path, checkpoint)):
+    elif isinstance(held, dict) and id(held) not in opened and (not path or _holds_live(held, path, checkpoint)):
+        opened.add(id(held))
         rng, keys, notes = generators(held, path)
         bundle.notes += notes
         if rng is not None:
             yield rng
         for key, value in held.items():
             if rng is None or key not in keys:
-                yield from _items(value, (*path, key), checkpoint, bundle)
+                yield from _items(value, (*path, key), checkpoint, bundle, opened)
     elif not path and isinstance(held, Object) and held.attributes:
         bundle.notes.append(f"the file is a {held.class_name}; its attributes are the parts")
         for key, value in held.attributes.items():
-            yield from _items(value, (key,), checkpoint, bundle)
+            yield from _items(value, (key,), checkpoint, bundle, opened)
     else:
         yield Item("value", held, path)
 
 
 def _live(held: Any, path: Path, checkpoint: Checkpoint) -> Item | None:
-    """Return the part for something that a live object takes; None for plain data."""
+    """Return the part for something that a live object takes; None for anything else."""
     if roles.is_optimizer(held):
         return Item("optimizer", held, path)
     if roles.is_weights_at(held, path, checkpoint):
         return Item("module", held, path)
-    if path and roles.is_stateful(held, roles.last_word(path)):
+    if path and roles.is_stateful(held, path):
         return Item("stateful", held, path)
-    if path and isinstance(held, list | tuple) and held:
-        inner = [_live(value, (*path, Index(i)), checkpoint) for i, value in enumerate(held)]
-        if all(inner):
-            return Item("several", {str(i): item for i, item in enumerate(inner)}, path)
-    if path and isinstance(held, dict) and held and all(isinstance(key, str) and "/" not in key for key in held):
-        inner = [_live(value, (*path, key), checkpoint) for key, value in held.items()]
-        if len(inner) > 1 and all(inner):
-            return Item("several", dict(zip(held, inner, strict=True)), path)
     return None
 
 
+def _several(held: Any, path: Path, checkpoint: Checkpoint) -> Item | None:
+    """Return the part for a list or dict of nothing but live things."""
+    if not path or not held:
+        return None
+    inner: dict[str, Item | None] = {}
+    if isinstance(held, list | tuple):
+        inner = {str(i): _live(value, (*path, Index(i)), checkpoint) for i, value in enumerate(held)}
+    elif isinstance(held, dict) and len(held) > 1 and all(isinstance(key, str) and "/" not in key for key in held):
+        inner = {key: _live(value, (*path, key), checkpoint) for key, value in held.items()}
+    return Item("several", inner, path) if inner and all(inner.values()) else None
+
+
 def _holds_live(held: Any, path: Path, checkpoint: Checkpoint) -> bool:
-    """Whether weights or an optimizer's state stand somewhere in a dict of dicts."""
-    if roles.word(path[-1]) in roles.OTHER_NAMES:
-        return any(roles.is_optimizer(value) for _, value in walk(held, limits=checkpoint.limits))
-    generator, _, _ = generators(held, path)
-    return generator is not None or any(
-        isinstance(value, dict)
-        and (_live(value, (*path, key), checkpoint) is not None or _holds_live(value, (*path, key), checkpoint))
-        for key, value in held.items()
-        if len(path) < _DEEPEST
-    ) or any(roles.is_weights(value, checkpoint) for value in held.values() if isinstance(value, Object))
+    """Whether something that a live object takes stands in a dict of dicts, no deeper than such things are."""
+    if len(path) >= _DEEPEST or generators(held, path)[0] is not None:
+        return len(path) < _DEEPEST
+    return any(
+        len(path) + len(where) <= _DEEPEST and _live(value, (*path, *where), checkpoint) is not None
+        for where, value in walk(held, limits=checkpoint.limits, enter=lambda _, value: isinstance(value, dict))
+    )
 
 
 def name_all(bundle: Bundle) -> None:
-    """Give every part its name: `model`, `optimizer`, `scheduler`, `scaler`, `ema` where one is plainly it; else its own."""
+    """Name every part: `model`, `optimizer`, `scheduler`, `scaler`, `ema` where one is plainly it; else as the file does."""
     items = bundle.items
     modules = [item for item in items if _is_made_of(item, "module")]
     averages = [item for item in modules if roles.is_average(item.path)]

@@ -81,9 +81,7 @@ def _by_integers(held: Mapping[str, Any]) -> tuple[Mapping[str, Any], list[str] 
     return {**held, STATE: state, GROUPS: numbered}, names
 
 
-def _named(
-    saved: Saved, homes: Homes, names: Sequence[str] | None, *, is_given: bool
-) -> tuple[dict[int, str], str]:
+def _named(saved: Saved, homes: Homes, names: Sequence[str] | None, *, is_given: bool) -> tuple[dict[int, str], str]:
     """Return integer -> `part/name`, and how that is known."""
     own = [name for group in saved.groups for name in group.param_names or ()]
     if not saved.ids:
@@ -138,7 +136,11 @@ def _in_order(saved: Saved, homes: Homes) -> tuple[dict[int, str], str]:
     if len(fitting) > 1:
         raise PlanError(f"it may be that of {' or of '.join(fitting)}: both fit", expected="one")
     if not fitting:
-        told = "; ".join(f"{part}: {error.found}" if len(problems) > 1 else error.found for part, error in problems.items())
-        raise PlanError(told, expected=next(iter(problems.values())).expected if len(problems) == 1 else "one that fits")
+        told = "; ".join(
+            f"{part}: {error.found}" if len(problems) > 1 else error.found for part, error in problems.items()
+        )
+        raise PlanError(
+            told, expected=next(iter(problems.values())).expected if len(problems) == 1 else "one that fits"
+        )
     part, by_id = next(iter(fitting.items()))
     return by_id, f"parameters are named by the order of {part}'s, in which optimizers count them"

@@ -18,4 +18,4 @@ def _read(checkpoint: Checkpoint) -> Bundle:
     return bundle
 
 
-MAKER = Maker("plain", lambda tree: True, _read)
+MAKER = Maker("plain", lambda _: True, _read)

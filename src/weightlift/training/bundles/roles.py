@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from ...checkpoint import Checkpoint
 from ...modules import is_module, module_state_dict
-from ...paths import Path
+from ...paths import Index, Path
 from ...pickles import Object
 from ...selection import OTHER_NAMES, WEIGHTS_NAMES, is_optimizer_state, is_state_dict
 from ...tensors import Tensor
@@ -26,7 +26,8 @@ SCHEDULERS = frozenset(
 )
 SCALERS = frozenset("scaler amp_scaler grad_scaler scaler_state_dict amp amp_state_dict".split())  # noqa: SIM905
 _SCALE = {"scale", "growth_factor", "backoff_factor", "growth_interval"}
-_SCHEDULE = {"last_epoch", "_step_count"}
+_SCHEDULE = ({"last_epoch"}, {"num_bad_epochs", "best"}, {"_schedulers"})
+"""Keys of a scheduler of torch: of most, of ReduceLROnPlateau, of those that hold others."""
 
 
 def is_weights(value: Any, checkpoint: Checkpoint) -> bool:
@@ -40,12 +41,10 @@ def is_weights(value: Any, checkpoint: Checkpoint) -> bool:
 
 
 def is_weights_at(value: Any, path: Path, checkpoint: Checkpoint) -> bool:
-    """Whether a value is weights of the model: tensors by name under `rng_states` or `metrics` are not."""
-    if not is_weights(value, checkpoint):
-        return False
-    if is_state_dict(value) and any(word(part) in OTHER_NAMES for part in path):
-        return False
-    return not (is_state_dict(value) and is_scaler(value))
+    """Whether a value is weights to be trained: tensors by name under `rng_states`, a module in `args` are not."""
+    return (
+        not any(word(part) in OTHER_NAMES for part in path) and not is_scaler(value) and is_weights(value, checkpoint)
+    )
 
 
 def is_optimizer(value: Any) -> bool:
@@ -58,16 +57,20 @@ def is_scaler(value: Any) -> bool:
     return isinstance(value, dict) and set(value) >= _SCALE
 
 
-def is_scheduler(value: Any, name: str) -> bool:
-    """Whether a dict is the state of a scheduler of the learning rate."""
-    return isinstance(value, dict) and (name in SCHEDULERS or ("sched" in name and set(value) >= _SCHEDULE))
+def is_scheduler(value: Any, path: Path) -> bool:
+    """Whether a dict is the state of a scheduler: by its content, or by its name where it stands in no other dict."""
+    name = last_word(path)
+    if not isinstance(value, dict) or "sched" not in name:
+        return False
+    is_outermost = sum(not isinstance(part, Index) for part in path) == 1
+    return (is_outermost and name in SCHEDULERS) or any(set(value) >= keys for keys in _SCHEDULE)
 
 
-def is_stateful(value: Any, name: str) -> bool:
+def is_stateful(value: Any, path: Path) -> bool:
     """Whether a value goes into something with `load_state_dict`."""
-    if is_scaler(value) or is_scheduler(value, name):
+    if is_scaler(value) or is_scheduler(value, path):
         return True
-    return isinstance(value, dict) and not value and name in SCALERS
+    return isinstance(value, dict) and not value and last_word(path) in SCALERS
 
 
 def word(part: Any) -> str:

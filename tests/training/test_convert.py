@@ -1,0 +1,246 @@
+"""Pickled training bundles become checkpoint directories, and go on from there exactly as torch would."""
+
+from __future__ import annotations
+
+import argparse
+import random
+from collections import OrderedDict
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import weightlift as wl
+from weightlift.formats.step import verify_step
+
+from pickled_bundles import Net, differences, new_run, train
+
+OPTIMIZERS = {
+    "sgd": lambda m: torch.optim.SGD(m.parameters(), lr=0.05),
+    "momentum": lambda m: torch.optim.SGD(m.parameters(), lr=0.05, momentum=0.9),
+    "adam": lambda m: torch.optim.Adam(m.parameters(), lr=0.01),
+    "amsgrad": lambda m: torch.optim.AdamW(m.parameters(), lr=0.01, amsgrad=True),
+    "tensor_lr": lambda m: torch.optim.AdamW(m.parameters(), lr=torch.tensor(0.01), foreach=False),
+    "rmsprop": lambda m: torch.optim.RMSprop(m.parameters(), lr=0.01, centered=True, momentum=0.5),
+    "adafactor": lambda m: torch.optim.Adafactor(m.parameters(), lr=0.05),
+    "lbfgs": lambda m: torch.optim.LBFGS(m.parameters(), lr=0.1, max_iter=3, history_size=4),
+    "decay": lambda m: torch.optim.AdamW(
+        [
+            {"params": [p for p in m.parameters() if p.ndim > 1], "weight_decay": 0.1},
+            {"params": [p for p in m.parameters() if p.ndim <= 1], "weight_decay": 0.0},
+        ],
+        lr=0.01,
+    ),
+    "named": lambda m: torch.optim.Adam(list(m.named_parameters())[::-1], lr=0.01),
+}
+KEYS = [
+    ("model", "optimizer", "scheduler"),
+    ("state_dict", "optimizer_state", "lr_scheduler"),
+    ("model_state_dict", "optimizer_state_dict", "scheduler_state_dict"),
+    ("net", "opt", "sched"),
+]
+
+
+def bundle_of(run, keys=KEYS[0], **more):
+    """What a training loop saves."""
+    return dict(zip(keys, (part.state_dict() for part in run), strict=True)) | more
+
+
+def convert(tmp_path, bundle, **options):
+    """The conversion of what torch.save wrote."""
+    torch.save(bundle, tmp_path / "old.pt")
+    return wl.convert(tmp_path / "old.pt", tmp_path / "new", **options)
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+def test_a_resumed_run_is_what_torch_makes_of_the_bundle(tmp_path, optimizer):
+    """Weights, moments, groups and the schedule are bitwise those of `load_state_dict`, and so is the next step."""
+    run = train(new_run(OPTIMIZERS[optimizer], seed=1))
+    done = convert(tmp_path, bundle_of(run, epoch=3))
+    assert done.left == ()
+    assert verify_step(tmp_path / "new") == []
+    theirs, ours = (new_run(OPTIMIZERS[optimizer], seed=seed) for seed in (2, 3))
+    old = torch.load(tmp_path / "old.pt", weights_only=True)
+    for part, key in zip(theirs, KEYS[0], strict=True):
+        part.load_state_dict(old[key])
+    model, opt, scheduler = ours
+    resumed = wl.resume(tmp_path / "new", model=model, optimizer=opt, scheduler=scheduler)
+    assert resumed["epoch"] == 3
+    assert differences(ours, theirs) == []
+    assert differences(train(ours, seed=5), train(theirs, seed=5)) == []
+
+
+@pytest.mark.parametrize("keys", KEYS, ids=lambda keys: keys[0])
+def test_parts_get_the_names_that_resume_takes(tmp_path, keys):
+    """However a loop called them: model, optimizer, scheduler."""
+    done = convert(tmp_path, bundle_of(train(new_run()), keys, best_acc=0.5, args=argparse.Namespace(lr=0.1)))
+    kinds = {part.name: part.kind for part in done.parts}
+    live = {"model": "module", "optimizer": "optimizer", "scheduler": "stateful"}
+    assert kinds == live | {"best_acc": "value", "args": "value"}
+    assert {part.name: part.origin for part in done.parts}["model"] == keys[0]
+    assert done.next_call.endswith(", model=model, optimizer=optimizer, scheduler=scheduler)")
+
+
+def test_plain_values_come_back_as_they_were(tmp_path):
+    """Numbers, texts, arrays and tensors are values of the resumed run; classes stay names."""
+    values = {"history": [1.5, float("inf")], "lr": torch.tensor([0.1]), "mean": np.arange(3.0), "args": {"a": (1, 2)}}
+    convert(tmp_path, {"model": Net().state_dict(), **values, "config": argparse.Namespace(lr=0.1, loss=nn.MSELoss)})
+    got = wl.resume(tmp_path / "new", model=Net()).values
+    assert got["history"] == values["history"]
+    assert got["args"] == values["args"]
+    assert torch.equal(got["lr"], values["lr"])
+    assert np.array_equal(got["mean"], values["mean"])
+    assert got["config"].lr == 0.1
+    assert str(got["config"].loss) == "torch.nn.modules.loss.MSELoss"
+
+
+def test_wrapped_weights_get_the_names_of_the_model(tmp_path):
+    """What DataParallel put before every name is left out, in the optimizer's names as well, with a note."""
+    model, opt, scheduler = train(new_run())
+    bundle = bundle_of((nn.DataParallel(model), opt, scheduler))
+    done = convert(tmp_path, bundle)
+    assert any("'module.'" in note for note in done.notes)
+    again = new_run(seed=4)
+    wl.resume(tmp_path / "new", model=again[0], optimizer=again[1])
+    assert differences(again[:2], (model, opt)) == []
+
+
+def test_a_whole_pickled_module_gives_its_weights_and_its_attributes(tmp_path):
+    """Its state dict is the part `model`; what else its modules hold is plain data beside it."""
+    model = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    model.labels = ["cat", "dog"]
+    done = convert(tmp_path, {"epoch": 1, "model": model, "ema": None})
+    again = nn.Sequential(nn.Linear(3, 2), nn.BatchNorm1d(2))
+    resumed = wl.resume(tmp_path / "new", model=again)
+    assert all(torch.equal(a, b) for a, b in zip(again.state_dict().values(), model.state_dict().values(), strict=True))
+    assert resumed["model.attributes"][""]["labels"] == ["cat", "dog"]
+    assert resumed["model.attributes"]["1"]["eps"] == model[1].eps
+    assert "ema is None, and no part" in done.notes
+
+
+def test_a_scaler_an_average_and_random_states_are_parts(tmp_path):
+    """Each is told by its content or name, and goes into the live one."""
+    model, opt, scheduler = train(new_run())
+    scaler = torch.amp.GradScaler("cpu", init_scale=128.0)
+    states = {"python": random.getstate(), "numpy": np.random.get_state(), "torch": torch.get_rng_state()}
+    average = {key: value * 2 for key, value in model.state_dict().items()}
+    convert(tmp_path, bundle_of((model, opt, scheduler), amp=scaler.state_dict(), model_ema=average, rng_states=states))
+    expected = random.random(), np.random.rand(), torch.rand(1).item()
+    random.seed(0), np.random.seed(0), torch.manual_seed(0)
+    new, ema, live = Net(), Net(), torch.amp.GradScaler("cpu")
+    wl.resume(tmp_path / "new", model=new, ema=ema, scaler=live, rng=True)
+    assert (random.random(), np.random.rand(), torch.rand(1).item()) == expected
+    assert live.state_dict() == scaler.state_dict()
+    assert all(torch.equal(value, average[key]) for key, value in ema.state_dict().items())
+
+
+def test_several_models_and_optimizers_keep_their_own_names(tmp_path):
+    """An optimizer belongs to the one model that its parameters fit."""
+    runs = {"G": train(new_run(seed=1)), "D": train(new_run(width=5, seed=2))}
+    bundle = {f"net{k}_state_dict": run[0].state_dict() for k, run in runs.items()}
+    bundle |= {f"optimizer{k}": run[1].state_dict() for k, run in runs.items()}
+    convert(tmp_path, bundle)
+    again = {"G": new_run(seed=3), "D": new_run(width=5, seed=4)}
+    parts = {f"net{k}": run[0] for k, run in again.items()} | {f"optimizer{k}": run[1] for k, run in again.items()}
+    wl.resume(tmp_path / "new", **parts)
+    for k, run in runs.items():
+        assert differences(again[k][:2], run[:2]) == []
+
+
+def test_an_optimizer_that_fits_two_models_is_no_guess(tmp_path):
+    """It is refused, with what to give; names settle it."""
+    one, two = train(new_run(seed=1)), train(new_run(seed=2))
+    bundle = {"encoder": one[0].state_dict(), "decoder": two[0].state_dict(), "optimizer": two[1].state_dict()}
+    with pytest.raises(wl.WeightliftError, match=r"that of encoder or of decoder: both fit.*--names FILE"):
+        convert(tmp_path, bundle)
+    assert not (tmp_path / "new").exists()
+    convert(tmp_path, bundle, names=[f"decoder/{name}" for name, _ in two[0].named_parameters()])
+    again = new_run(seed=3)
+    wl.resume(tmp_path / "new", decoder=again[0], optimizer=again[1])
+    assert differences(again[:2], two[:2]) == []
+
+
+def test_parameters_in_another_order_are_refused_until_they_are_named(tmp_path):
+    """Frozen parameters leave no single way; the names in the order of the groups do."""
+    model = Net()
+    opt = torch.optim.Adam([p for n, p in model.named_parameters() if n != "first.bias"], lr=0.01)
+    run = train((model, opt, torch.optim.lr_scheduler.StepLR(opt, 2)))
+    with pytest.raises(wl.WeightliftError, match=r"4 parameters without names; the source has 5.*--without optimizer"):
+        convert(tmp_path, bundle_of(run))
+    names = [n for n, _ in model.named_parameters() if n != "first.bias"]
+    with pytest.raises(wl.WeightliftError, match=r"first.biass' is no weight"):
+        convert(tmp_path, bundle_of(run), names=[*names[:3], "first.biass"])
+    with pytest.raises(wl.WeightliftError, match=r"3 names for 4 saved parameters"):
+        convert(tmp_path, bundle_of(run), names=names[:3])
+    convert(tmp_path, bundle_of(run), names=names)
+    live = Net()
+    after = torch.optim.Adam([p for n, p in live.named_parameters() if n != "first.bias"], lr=0.5)
+    wl.resume(tmp_path / "new", model=live, optimizer=after)
+    assert differences((live, after), run[:2]) == []
+
+
+def test_state_keyed_by_names_needs_no_order(tmp_path):
+    """`torch.distributed.checkpoint.state_dict` keys optimizers so."""
+    from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict
+
+    model, opt, _ = train(new_run())
+    convert(tmp_path, {"model": model.state_dict(), "optimizer": get_optimizer_state_dict(model, opt)})
+    again = new_run(seed=3)
+    wl.resume(tmp_path / "new", model=again[0], optimizer=again[1])
+    assert differences(again[:2], (model, opt)) == []
+
+
+def test_left_out_parts_are_named_as_such(tmp_path):
+    """`without` leaves a part out, and only one that is there."""
+    done = convert(tmp_path, bundle_of(train(new_run())), without=["optimizer", "scheduler"])
+    assert [part.name for part in done.parts] == ["model"]
+    assert done.written.manifest.partial == ("optimizer", "scheduler")
+    with pytest.raises(wl.WeightliftError, match=r"no part 'optimiser'.*model, optimizer, scheduler"):
+        convert(tmp_path, bundle_of(new_run()), without=["optimiser"])
+
+
+def test_what_cannot_be_written_is_an_error_that_names_its_part(tmp_path):
+    """A cycle is nothing that JSON holds; the rest converts without that part."""
+    cycle: list = []
+    cycle.append(cycle)
+    bundle = {"model": Net().state_dict(), "notes": cycle}
+    with pytest.raises(wl.WeightliftError, match=r"notes\[0\] holds itself.*--without notes"):
+        convert(tmp_path, bundle)
+    assert not (tmp_path / "new").exists()
+    assert [part.name for part in convert(tmp_path, bundle, without=["notes"]).parts] == ["model"]
+
+
+def test_no_code_of_the_bundle_runs(tmp_path):
+    """A call that a plain load would make stays the name of it."""
+
+    class Trap:
+        def __reduce__(self):
+            return exec, (f"open({str(tmp_path / 'ran')!r}, 'w')",)
+
+    convert(tmp_path, {"model": Net().state_dict(), "trap": Trap()})
+    resumed = wl.resume(tmp_path / "new", model=Net())
+    assert "exec" in repr(resumed["trap"])
+    assert not (tmp_path / "ran").exists()
+
+
+def test_shared_memory_stays_shared(tmp_path):
+    """A tied weight is written once, whichever parts its names are in."""
+    model = Net()
+    tied = OrderedDict(model.state_dict()) | {"again.weight": model.first.weight.detach()}
+    done = convert(tmp_path, {"model": tied, "kept": {"weight": model.first.weight.detach()}})
+    assert {"model/again.weight", "kept/weight"} <= set(done.written.ties) | set(done.written.ties.values())
+
+
+def test_a_name_that_a_live_part_takes_leaves_plain_data_another(tmp_path):
+    """`model` is the weights; the text of that key is beside it."""
+    done = convert(tmp_path, {"model": "resnet50", "state_dict": Net().state_dict()})
+    assert [(part.name, part.kind) for part in done.parts] == [("model_value", "value"), ("model", "module")]
+
+
+def test_the_source_is_never_written_over(tmp_path):
+    """Neither the bundle itself nor the folder that it lies in."""
+    torch.save({"model": Net().state_dict()}, tmp_path / "old.pt")
+    for out in (tmp_path / "old.pt", tmp_path):
+        with pytest.raises(wl.WeightliftError, match="source"):
+            wl.convert(tmp_path / "old.pt", out)
