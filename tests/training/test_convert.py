@@ -34,6 +34,18 @@ OPTIMIZERS = {
     ),
     "named": lambda m: torch.optim.Adam(list(m.named_parameters())[::-1], lr=0.01),
 }
+schedules = torch.optim.lr_scheduler
+SCHEDULERS = {
+    "multi_step": lambda o: schedules.MultiStepLR(o, [1, 3, 3]),
+    "cosine": lambda o: schedules.CosineAnnealingLR(o, 6),
+    "one_cycle": lambda o: schedules.OneCycleLR(o, 0.05, total_steps=9),
+    "cyclic": lambda o: schedules.CyclicLR(o, 0.001, 0.05, 2, cycle_momentum=False),
+    "lambda": lambda o: schedules.LambdaLR(o, lambda epoch: 0.9**epoch),
+    "sequential": lambda o: schedules.SequentialLR(
+        o, [schedules.LinearLR(o, 0.1, total_iters=2), schedules.ExponentialLR(o, 0.8)], [2]
+    ),
+    "chained": lambda o: schedules.ChainedScheduler([schedules.ConstantLR(o, 0.5, 3), schedules.ExponentialLR(o, 0.9)]),
+}
 KEYS = [
     ("model", "optimizer", "scheduler"),
     ("state_dict", "optimizer_state", "lr_scheduler"),
@@ -69,6 +81,22 @@ def test_a_resumed_run_is_what_torch_makes_of_the_bundle(tmp_path, optimizer):
     assert resumed["epoch"] == 3
     assert differences(ours, theirs) == []
     assert differences(train(ours, seed=5), train(theirs, seed=5)) == []
+
+
+@pytest.mark.parametrize("scheduler", SCHEDULERS)
+def test_every_scheduler_of_torch_goes_on(tmp_path, scheduler):
+    """Its state is what its own `load_state_dict` makes of the bundle."""
+    runs = []
+    for seed in range(3):
+        model, opt, _ = new_run(seed=seed)
+        runs.append((model, opt, SCHEDULERS[scheduler](opt)))
+    train(runs[0], steps=4)
+    convert(tmp_path, bundle_of(runs[0]))
+    old = torch.load(tmp_path / "old.pt", weights_only=False)
+    for part, key in zip(runs[1], KEYS[0], strict=True):
+        part.load_state_dict(old[key])
+    wl.resume(tmp_path / "new", **dict(zip(KEYS[0], runs[2], strict=True)))
+    assert differences(runs[2], runs[1]) == []
 
 
 @pytest.mark.parametrize("keys", KEYS, ids=lambda keys: keys[0])
@@ -189,6 +217,58 @@ def test_state_keyed_by_names_needs_no_order(tmp_path):
     again = new_run(seed=3)
     wl.resume(tmp_path / "new", model=again[0], optimizer=again[1])
     assert differences(again[:2], (model, opt)) == []
+
+
+def test_weights_under_hyperparameters_are_no_model(tmp_path):
+    """A module that was handed in as an argument is data of the run, and confuses nothing."""
+    run = train(new_run())
+    done = convert(tmp_path, bundle_of(run, hyper_parameters={"net": Net(), "loss": {"weight": torch.ones(2)}}))
+    assert {part.name: part.kind for part in done.parts}["hyper_parameters"] == "value"
+    again = new_run(seed=5)
+    wl.resume(tmp_path / "new", model=again[0], optimizer=again[1])
+    assert differences(again[:2], run[:2]) == []
+
+
+def test_tied_weights_are_one_parameter_of_the_optimizer(tmp_path):
+    """As `parameters()` counts them."""
+
+    def tied():
+        model = nn.Sequential(nn.Linear(3, 3), nn.Linear(3, 3))
+        model[1].weight = model[0].weight
+        return model, torch.optim.Adam(model.parameters())
+
+    run, again = tied(), tied()
+    run[0](torch.ones(1, 3)).sum().backward()
+    run[1].step()
+    convert(tmp_path, {"model": run[0].state_dict(), "optimizer": run[1].state_dict()})
+    wl.resume(tmp_path / "new", model=again[0], optimizer=again[1])
+    assert differences(again, run) == []
+
+
+def test_pickled_modules_in_a_list_keep_their_attributes(tmp_path):
+    """Each beside its weights."""
+    models = [nn.Sequential(nn.Linear(2, 2)) for _ in range(2)]
+    models[1].labels = ["cat"]
+    convert(tmp_path, {"models": models})
+    again = [nn.Sequential(nn.Linear(2, 2)) for _ in range(2)]
+    resumed = wl.resume(tmp_path / "new", models=again)
+    assert differences(again, models) == []
+    assert resumed["models.1.attributes"][""]["labels"] == ["cat"]
+
+
+def test_nothing_but_nones_is_no_checkpoint(tmp_path):
+    """It says that there is no part."""
+    with pytest.raises(wl.WeightliftError, match="no part to write"):
+        convert(tmp_path, {"model": None})
+
+
+def test_a_dict_that_is_met_again_and_again_is_gone_into_once(tmp_path):
+    """However many places hold it, the work is bounded."""
+    inner = {"model": Net().state_dict()}
+    for _ in range(5):
+        inner = {f"k{i}": inner for i in range(12)}
+    done = convert(tmp_path, inner)
+    assert sum(part.kind == "module" for part in done.parts) == 1
 
 
 def test_left_out_parts_are_named_as_such(tmp_path):

@@ -15,6 +15,7 @@ from torch import nn
 
 import weightlift as wl
 from weightlift.formats.step import verify_step
+from weightlift.mapping.optimizer_groups import HOW
 from weightlift.mapping.optimizer_names import parameters_of
 
 from pickled_bundles import differences
@@ -80,7 +81,7 @@ class Standin(nn.Module):
 @needs_files
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_real_optimizer_is_what_torch_makes_of_it(name, tmp_path):
-    """Every weight, moment and option is bitwise that of `load_state_dict` of the bundle."""
+    """Every weight, moment and option is bitwise that of `load_state_dict`; how it is computed is the live one's."""
     if not (FOLDER / name).exists():
         pytest.skip("not in this corpus")
     weights, state, cls = TRAINED[name]
@@ -103,7 +104,8 @@ def test_a_real_optimizer_is_what_torch_makes_of_it(name, tmp_path):
     runs[0][0].load_state_dict(entries)
     runs[0][1].load_state_dict(saved)
     wl.resume(tmp_path / "new", model=runs[1][0], optimizer=runs[1][1])
-    assert differences(runs[1], runs[0]) == []
+    found = [path for path in differences(runs[1], runs[0]) if path.rpartition(".")[2] not in HOW]
+    assert found == []
     assert done.left == ()
 
 

@@ -39,7 +39,7 @@ def documents_of(bundle: Bundle, *, without: Collection[str] = (), names: Names 
         PlanError: an optimizer whose parameters cannot be named without guessing.
         UnsupportedError: what cannot be carried over, each by its path, or a part to leave out that is not there.
     """
-    work = _Work(bundle, names)
+    work = _Work(bundle, names, without)
     unknown = [name for name in without if name not in work.possible]
     if unknown:
         raise UnsupportedError(f"no part {unknown[0]!r} to leave out", expected=f"one of {', '.join(work.possible)}")
@@ -47,14 +47,17 @@ def documents_of(bundle: Bundle, *, without: Collection[str] = (), names: Names 
         if item.name not in without:
             work.parts[item.name] = work.document(item, item.name)
             work.origins[item.name] = item.origin
-            if item.kind == "module" and (more := f"{item.name}.attributes") not in without:
-                work.add_attributes(item, more)
+    for name, module in work.whole.items():
+        if name not in without:
+            work.add_attributes(module, name)
     work.check()
+    if not work.parts:
+        raise UnsupportedError("no part to write", expected="anything that is not None")
     return Documents(work.encoder.tensors, work.parts, work.origins, tuple(work.notes), tuple(work.left))
 
 
 class _Work:
-    def __init__(self, bundle: Bundle, names: Names) -> None:
+    def __init__(self, bundle: Bundle, names: Names, without: Collection[str]) -> None:
         self.bundle = bundle
         self.encoder = Encoder()
         self.parts: dict[str, Any] = {}
@@ -70,8 +73,12 @@ class _Work:
         self.unnamed: list[tuple[str, PlanError]] = []
         self.optimizers = [name for name, item in _each(bundle.items) if item.kind == "optimizer"]
         self.names = self._names(names)
-        whole = [item.name for item in bundle.items if item.kind == "module" and is_module(item.value)]
-        self.possible = [*(item.name for item in bundle.items), *(f"{name}.attributes" for name in whole)]
+        self.whole = {
+            f"{name.replace('/', '.')}.attributes": item
+            for name, item in _each(bundle.items)
+            if item.kind == "module" and is_module(item.value) and name.partition("/")[0] not in without
+        }
+        self.possible = [*(item.name for item in bundle.items), *self.whole]
 
     def _names(self, names: Names) -> Mapping[str, Sequence[str]]:
         if names is None:
@@ -121,8 +128,6 @@ class _Work:
 
     def add_attributes(self, item: Item, name: str) -> None:
         """Carry over what a whole pickled module has besides weights, as plain data; say what of it cannot be."""
-        if not is_module(item.value):
-            return
         held = own_attributes(item.value)
         refused = [
             (path, key) for path, attributes in held.items() for key, value in attributes.items() if not _is_data(value)
@@ -135,7 +140,9 @@ class _Work:
         if refused:
             told = ", ".join(f"{path}.{key}" if path else key for path, key in refused[:_MOST_TOLD])
             more = " ..." if len(refused) > _MOST_TOLD else ""
-            self.left.append(f"{plural(len(refused), 'attribute')} of the pickled module {item.name!r}: {told}{more}")
+            self.left.append(
+                f"{plural(len(refused), 'attribute')} of the pickled module at {item.origin!r}: {told}{more}"
+            )
 
     def check(self) -> None:
         """Say what cannot be named or written, and which parts to leave out for the rest to be."""

@@ -85,7 +85,7 @@ def _holds_live(held: Any, path: Path, checkpoint: Checkpoint) -> bool:
 
 
 def name_all(bundle: Bundle) -> None:
-    """Name every part: `model`, `optimizer`, `scheduler`, `scaler`, `ema` where one is plainly it; else as the file does."""
+    """Name every part: `model`, `optimizer`, `scheduler`, `scaler`, `ema` where one is plainly it; else as it was."""
     items = bundle.items
     modules = [item for item in items if _is_made_of(item, "module")]
     averages = [item for item in modules if roles.is_average(item.path)]
@@ -103,7 +103,7 @@ def name_all(bundle: Bundle) -> None:
 
 
 def _name(found: list[Item], name: str, items: list[Item]) -> None:
-    if len(found) == 1 and not found[0].name and all(item.name != name for item in items):
+    if len(found) == 1 and found[0].kind != "several" and not found[0].name and all(i.name != name for i in items):
         found[0].name = name
 
 

@@ -18,6 +18,7 @@ from ...typed import Any
 from .base import Bundle, Item, step_of
 from .generators import generators
 from .items import items_in
+from .roles import is_weights
 
 _WEIGHTS = (
     "model.safetensors.index.json", "model.safetensors", "pytorch_model.bin.index.json", "pytorch_model.bin",
@@ -30,6 +31,7 @@ _LIVE: dict[str, tuple[Any, str]] = {
     "scheduler.pt": ("stateful", "scheduler"),
     "scaler.pt": ("stateful", "scaler"),
 }
+_JSON = ("trainer_state.json", "config.json", "generation_config.json", "adapter_config.json")
 _SHARDS = re.compile(r"(model|pytorch_model)-\d+-of-\d+\.(safetensors|bin)")
 _RNG = re.compile(r"rng_state(_\d+)?\.pth")
 
@@ -50,6 +52,8 @@ def read_folder(folder: str, limits: Limits) -> Bundle:
             where=folder,
         )
     model = _open(folder, weights, limits)
+    if not is_weights(model.tree, model):
+        raise UnknownFormatError("no weights", expected="tensors by name", where=os.path.join(folder, weights))
     bundle = Bundle("transformers", [Item("module", model.tree, (weights,), "model", model)], model)
     states = [name for name in names if _RNG.fullmatch(name)]
     for name in names:
@@ -57,7 +61,7 @@ def read_folder(folder: str, limits: Limits) -> Bundle:
             continue
         if name in _LIVE or name == "training_args.bin" or name in states:
             bundle.items += _items(folder, name, limits, bundle, is_only=states == [name])
-        elif name.endswith(".json") and not name.endswith(".index.json") and not name.startswith("tokenizer"):
+        elif name in _JSON:
             bundle.items.append(Item("value", _json(folder, name, limits), (name,), name.removesuffix(".json"), model))
         elif os.path.isdir(os.path.join(folder, name)):
             bundle.left.append(f"the folder {name!r}")

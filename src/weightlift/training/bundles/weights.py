@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from ...codec import Encoder
 from ...modules.module import is_module, module_attributes
-from ...pickles import Object
+from ...pickles import Dict, Object
 from ...selection import find_candidates
 from ...state_dict import StateDict
 from ...tensors import Composite, Tensor
@@ -19,7 +19,7 @@ _TRANSPARENT = ("module.", "_orig_mod.")
 """What DataParallel and torch.compile put before every name; a resume looks inside of them, too."""
 
 _ORDERED = ("torch-zip", "torch-legacy", "torch-tar", "torchscript", "pickle", "archive")
-"""Formats whose state dicts have the order of the module. Others sort their names, or may have."""
+"""Formats whose state dicts have the order of the module. Others sort their names, or may have: safetensors do."""
 
 _OF_TORCH = frozenset(
     """
@@ -65,7 +65,10 @@ def weights_of(item: Item) -> Weights:
     if stripped:
         notes.append(f"every name began with {stripped!r}, which is left out, as for a live module that is wrapped")
     class_name = item.value.class_name if isinstance(item.value, Object) else None
-    is_ordered = item.home is None or item.home.format in _ORDERED
+    is_pickled = not (
+        isinstance(item.value, Dict) and item.value.class_name == "dict"
+    )  # what other formats are read as
+    is_ordered = is_pickled and item.home is not None and item.home.format in _ORDERED
     return Weights(
         dict(zip(names, state_dict.values(), strict=True)), versions, class_name, stripped, tuple(notes), is_ordered
     )
