@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import argparse
 import random
+import sys
+import types
 from collections import OrderedDict
 
 import numpy as np
@@ -254,6 +256,32 @@ def test_pickled_modules_in_a_list_keep_their_attributes(tmp_path):
     resumed = wl.resume(tmp_path / "new", models=again)
     assert differences(again, models) == []
     assert resumed["models.1.attributes"][""]["labels"] == ["cat"]
+
+
+def test_configurations_of_omegaconf_are_plain_data(tmp_path):
+    """Their nodes hold their parents; what they say stays, by key and place."""
+
+    def node(name, value, parent=None):
+        made = type(name, (), {"__module__": "omegaconf.dictconfig", "__qualname__": name})()
+        made.__dict__.update(_parent=parent, _val=value) if name == "AnyNode" else None
+        return made
+
+    module = types.ModuleType("omegaconf.dictconfig")
+    config, leaf, inner = node("DictConfig", None), node("AnyNode", 0.1), node("ListConfig", None)
+    inner.__dict__.update(_parent=config, _content=[node("AnyNode", 1, inner), node("AnyNode", "${lr}", inner)])
+    leaf._parent = config
+    config.__dict__.update(_parent=None, _metadata={"flags": None}, _content={"lr": leaf, "sizes": inner})
+    classes = {type(each).__name__: type(each) for each in (config, leaf, inner)}
+    for each in inner._content:
+        each.__class__ = classes["AnyNode"]
+    module.__dict__.update(classes)
+    sys.modules["omegaconf"], sys.modules["omegaconf.dictconfig"] = types.ModuleType("omegaconf"), module
+    try:
+        done = convert(tmp_path, {"model": Net().state_dict(), "cfg": {"run": config}})
+    finally:
+        del sys.modules["omegaconf"], sys.modules["omegaconf.dictconfig"]
+    assert wl.resume(tmp_path / "new", model=Net())["cfg"] == {"run": {"lr": 0.1, "sizes": [1, "${lr}"]}}
+    assert any("omegaconf" in note for note in done.notes)
 
 
 def test_nothing_but_nones_is_no_checkpoint(tmp_path):

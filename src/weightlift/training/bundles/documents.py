@@ -13,6 +13,7 @@ from ...typed import Any
 from ...values import dataclass
 from . import roles
 from .base import Bundle, Item
+from .configs import plain_configs
 from .optimizers import Homes, optimizer_document, unnamed
 from .weights import module_document, own_attributes, weights_of
 
@@ -106,7 +107,10 @@ class _Work:
             self._note_code(item.value, name)
             made = {"class": None, "state": self.encoder.encode(item.value, name)}
         else:
-            made = {"value": self.encoder.encode(item.value, name)}
+            value, is_config = plain_configs(item.value)
+            if is_config:
+                self.notes.append(f"{name}: configurations of omegaconf are plain dicts and lists, without their types")
+            made = {"value": self.encoder.encode(value, name)}
         return {"kind": item.kind, **made}
 
     def _optimizer(self, item: Item, name: str) -> dict[str, Any]:

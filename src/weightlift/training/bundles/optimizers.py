@@ -143,4 +143,7 @@ def _in_order(saved: Saved, homes: Homes) -> tuple[dict[int, str], str]:
             told, expected=next(iter(problems.values())).expected if len(problems) == 1 else "one that fits"
         )
     part, by_id = next(iter(fitting.items()))
-    return by_id, f"parameters are named by the order of {part}'s, in which optimizers count them"
+    return (
+        by_id,
+        f"parameters are named by the order of {part}'s, which all shapes agree with and the file does not say",
+    )
