@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import torch
 
 _ALIGNED = 64
-"""What torch aligns its memory to. Sums over memory that lies otherwise are split otherwise, and differ in the last bit."""
+"""What torch aligns its memory to, in bytes: a sum over memory that lies otherwise has another last bit."""
 
 
 def _torch() -> Any:
