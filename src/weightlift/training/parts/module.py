@@ -9,7 +9,6 @@ from ...mapping.apply import staged_values
 from ...mapping.fitting import fitted
 from ...tensors.computed import Lazy
 from ...tensors.from_live import module_values
-from ...tensors.setting_down import set_down
 from ...tensors.setting_down import SetDown, set_down
 from ...tensors.torch_modules import ModuleTarget, is_module
 from ...tensors.torch_states import set_state, unwrapped
@@ -70,7 +69,7 @@ def _fill_tensors(
     filling.notes += [f"{name}: {note}" for note in notes]
     if left_out:
         filling.notes.append(f"{name}: {len(left_out)} entries were not saved and are left as they are")
-    done: list[Any] = []
+    done: list[SetDown] = []
     spend = not filling.is_shared(name)  # the bytes were read for this module alone
     filling.changes.append(
         Change(
@@ -78,12 +77,6 @@ def _fill_tensors(
             lambda: [each.undo() for each in done],
         )
     )
-    done: list[SetDown] = []
-
-    def undo() -> None:
-        for each in done:
-            each.undo()
-    filling.changes.append(Change(lambda: done.append(set_down(target, staged, assign=False)), undo))
 
 
 def _fill_state(
