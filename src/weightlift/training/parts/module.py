@@ -71,12 +71,12 @@ def _fill_tensors(
         filling.notes.append(f"{name}: {len(left_out)} entries were not saved and are left as they are")
     done: list[SetDown] = []
     spend = not filling.is_shared(name)  # the bytes were read for this module alone
-    filling.changes.append(
-        Change(
-            lambda: done.append(set_down(target, staged, assign=False, spend=spend)),
-            lambda: [each.undo() for each in done],
-        )
-    )
+
+    def undo() -> None:
+        for each in done:
+            each.undo()
+
+    filling.changes.append(Change(lambda: done.append(set_down(target, staged, assign=False, spend=spend)), undo))
 
 
 def _fill_state(
