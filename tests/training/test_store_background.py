@@ -168,7 +168,9 @@ os.fsync = counted
 
 def program(place, before="", after=""):
     code = PROGRAM.format(before=before, after=after)
-    return subprocess.run([sys.executable, "-c", code, str(place)], capture_output=True, text=True, check=False)
+    command = [sys.executable, "-c", code, str(place)]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}  # what this test itself can import
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
 @pytest.mark.parametrize("call", range(6))
