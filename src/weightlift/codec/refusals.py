@@ -62,7 +62,7 @@ def refusal_of(value: Any) -> tuple[str, str]:
         known = _KNOWN.get(f"{base.__module__}.{base.__qualname__}")
         if known is not None:
             what, remedy = known
-            told = shown(value, 60) if what in ("a function", "a class") else name
+            told = _called(value) if what in ("a function", "a class") else name
             return f"is {what}: {told}", remedy
     if any("state_dict" in vars(base) for base in cls.__mro__):
         return f"is an object of {name}", "give it as a part of its own, or save its state_dict()"
@@ -72,6 +72,12 @@ def refusal_of(value: Any) -> tuple[str, str]:
     if any("__next__" in vars(base) for base in cls.__mro__):
         return f"is an iterator: {name}", "save how far it has come"
     return f"is an object of {name}", "make its class a dataclass, save its fields as a dict, or leave it out"
+
+
+def _called(value: Any) -> str:
+    """The name of a function or class, without its address, which is another each time."""
+    name = getattr(value, "__qualname__", None)
+    return shown(name, 60)[1:-1] if isinstance(name, str) else type(value).__qualname__
 
 
 def check(refusals: list[Refusal]) -> None:
