@@ -8,9 +8,9 @@ from torch import nn
 
 import weightlift as wl
 from weightlift.actions.load import load
-from weightlift.mapping.fitting import LoadError
 from weightlift.actions.plan import check_plan
 from weightlift.faces.cli import main
+from weightlift.mapping.fitting import LoadError
 from weightlift.mapping.resolve import PlanProblems
 
 DATA = {"number": 3, "text": "words", "sparse": torch.eye(2).to_sparse()}

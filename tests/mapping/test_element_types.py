@@ -7,8 +7,8 @@ import torch
 from torch import nn
 
 from weightlift.actions.load import load
-from weightlift.mapping.fitting import LoadError
 from weightlift.errors import OverflowingError
+from weightlift.mapping.fitting import LoadError
 from weightlift.mapping.plan import Plan
 from weightlift.state_dict import StateDict
 

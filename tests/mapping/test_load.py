@@ -9,8 +9,8 @@ import torch
 from torch import nn
 
 from weightlift.actions.load import load
-from weightlift.mapping.fitting import LoadError
 from weightlift.errors import PlanError, WeightliftError
+from weightlift.mapping.fitting import LoadError
 from weightlift.mapping.plan import Plan
 from weightlift.state_dict import StateDict
 

@@ -8,9 +8,9 @@ from torch import nn
 
 import weightlift as wl
 from weightlift.actions.load import load
-from weightlift.mapping.fitting import LoadError
 from weightlift.actions.plan import check_plan, inverted_plan
 from weightlift.errors import PlanError
+from weightlift.mapping.fitting import LoadError
 from weightlift.mapping.plan import Plan
 from weightlift.tensors.torch_modules import ModuleTarget
 

@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 
 import pytest
-from training_runs import STEPS, Run, makes
 
 import weightlift as wl
+
+from training_runs import STEPS, Run, makes
 
 COUNT = int(os.environ.get("WEIGHTLIFT_COMBINATIONS", "30"))
 

@@ -53,8 +53,8 @@ def test_values_of_a_run_become_what_was_saved(tmp_path):
     run = wl.TrainState(model=nn.Linear(1, 1), meta={})
     wl.resume(tmp_path / "c", **run)
     assert run.meta == {}  # `**run` gave a copy of the parts
-    from weightlift.formats.step import open_step  # noqa: PLC0415
-    from weightlift.training.resume import restore  # noqa: PLC0415
+    from weightlift.formats.step import open_step
+    from weightlift.training.resume import restore
 
     restore(open_step(tmp_path / "c", verify="when read"), run)
     assert run.meta == {"epoch": 3}
@@ -158,7 +158,7 @@ def test_selected_by_pattern_and_without_a_part(tmp_path):
     written = wl.save(tmp_path / "c", select=["1.**"], without="optimizer", **parts)
     assert set(load_file(tmp_path / "c" / "data-00001.safetensors")) == {"model/1.weight", "model/1.bias"}
     assert written is not None
-    with pytest.raises(wl.WeightliftError, match="'2\\.\\*\\*' fits no name"):
+    with pytest.raises(wl.WeightliftError, match=r"'2\.\*\*' fits no name"):
         wl.save(tmp_path / "d", select=["2.**"], **parts)
     with pytest.raises(wl.WeightliftError, match="scaler"):
         wl.save(tmp_path / "d", without=["scaler"], **parts)
@@ -264,5 +264,5 @@ def test_a_part_that_was_not_saved_is_named(tmp_path):
     """Asking for a scheduler of a checkpoint without one is an error that lists what there is."""
     parts = _parts()
     wl.save(tmp_path / "c", model=parts["model"])
-    with pytest.raises(wl.WeightliftError, match="no 'optimizer'.*parts that were saved: model"):
+    with pytest.raises(wl.WeightliftError, match=r"no 'optimizer'.*parts that were saved: model"):
         wl.resume(tmp_path / "c", model=parts["model"], optimizer=parts["optimizer"])

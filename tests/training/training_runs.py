@@ -21,18 +21,19 @@ STEPS, BATCH, FEATURES = 6, 4, 6
 class Net(nn.Module):
     """Everything that has state of its own: embeddings, normalisation, dropout, a tied weight, an unused parameter."""
 
-    def __init__(self, *, dropout: float, sparse: bool = False, flat: bool = True):
+    def __init__(self, *, dropout: float, sparse: bool = False):
         super().__init__()
         self.embed = nn.Embedding(10, FEATURES, sparse=sparse)
-        self.first = nn.Linear(FEATURES, 8, bias=flat)
-        self.norm = nn.BatchNorm1d(8, affine=flat)
+        self.first = nn.Linear(FEATURES, 8)
+        self.norm = nn.BatchNorm1d(8)
         self.drop = nn.Dropout(dropout)
-        self.last = nn.Linear(8, FEATURES, bias=False)
+        self.last = nn.Linear(8, 10 if sparse else FEATURES, bias=False)
         self.idle = nn.Parameter(torch.zeros(3, 2))
 
     def forward(self, tokens):
         x = self.embed(tokens).mean(1)
-        return self.last(self.drop(torch.relu(self.norm(self.first(x))))) @ self.embed.weight.t()
+        x = self.last(self.drop(torch.relu(self.norm(self.first(x)))))
+        return x if self.embed.sparse else x @ self.embed.weight.t()
 
 
 class Loader:
@@ -182,7 +183,7 @@ class Run:
                 self.scaler.step(optimizer) if self.scaler else optimizer.step()
             if self.scaler:
                 self.scaler.update()
-        self.losses.append(float(loss))
+        self.losses.append(loss.item())
         for scheduler in _each(self.scheduler):
             scheduler.step(self.losses[-1]) if self.make.scheduler == "plateau" else scheduler.step()
         if self.ema:

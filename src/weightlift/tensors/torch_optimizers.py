@@ -54,7 +54,7 @@ def fresh_state(kind: str, parameter: Any, options: Mapping[str, Any]) -> dict[s
 
 
 def has_groups(value: Any) -> bool:
-    """Whether a value is an optimizer, or a wrapper of one that speaks like it: groups of parameters, and a state dict."""
+    """Whether a value is an optimizer, or speaks like one: groups of parameters, and a state dict."""
     if isinstance(value, type) or not hasattr(value, "param_groups"):
         return False
     return hasattr(value, "state_dict") and hasattr(value, "load_state_dict")
@@ -102,7 +102,7 @@ def _keep_types(optimizer: Any, state: Mapping[Any, Any], groups: list[dict[str,
     """Put back the tensors whose element type has changed on the way."""
     for group, live in zip(groups, optimizer.param_groups, strict=True):
         for i, parameter in zip(group["params"], live["params"], strict=True):
-            held = optimizer.state.get(parameter, {})
+            held = getattr(optimizer, "state", {}).get(parameter, {})
             for key, value in state.get(i, {}).items():
                 taken = held.get(key)
                 if hasattr(value, "dtype") and hasattr(taken, "dtype") and taken.dtype != value.dtype:

@@ -68,10 +68,13 @@ def _fill_tensors(
     filling.notes += [f"{name}: {note}" for note in notes]
     if left_out:
         filling.notes.append(f"{name}: {len(left_out)} entries were not saved and are left as they are")
-    done: list[Any] = []
-    filling.changes.append(
-        Change(lambda: done.append(set_down(target, staged, assign=False)), lambda: [each.undo() for each in done])
-    )
+    before: dict[str, Any] = {}
+
+    def commit() -> None:
+        before.update({key: target.slots[key].now.detach().clone() for key in staged})
+        set_down(target, staged, assign=False, step=str)
+
+    filling.changes.append(Change(commit, lambda: set_down(target, before, assign=False, step=str)))
 
 
 def _fill_state(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import chain
 
 from ...errors import PlanError
 from ...mapping.moments import known_kinds, missing_fields
@@ -23,7 +24,7 @@ def fill_exactly(document: Mapping[str, Any], part: Any, name: str, filling: Fil
         PlanError: other parameters, another kind, or options that contradict each other; by the parameters' names.
     """
     saved, live = _saved_names(document), _live_names(part, name, filling)
-    _refuse_other_parameters(saved, live, part, name, filling)
+    _refuse_other_parameters(saved, live, name, filling)
     _refuse_other_order(document, saved, live, part, name)
     groups = _groups(document, live, part, name, filling)
     state, fields = _state(document, live, groups, name, filling)
@@ -51,9 +52,7 @@ def _live_names(part: Any, where: str, filling: Filling) -> list[list[str]]:
     return out
 
 
-def _refuse_other_parameters(
-    saved: list[list[str]], live: list[list[str]], part: Any, name: str, filling: Filling
-) -> None:
+def _refuse_other_parameters(saved: list[list[str]], live: list[list[str]], name: str, filling: Filling) -> None:
     before, now = {n for names in saved for n in names}, {n for names in live for n in names}
     exist = set(filling.parameters.values())
     told = [
@@ -80,8 +79,9 @@ def _told(what: str, names: Any) -> str:
 def _refuse_other_order(
     document: Mapping[str, Any], saved: list[list[str]], live: list[list[str]], part: Any, name: str
 ) -> None:
-    if str(document.get("class")).rpartition(".")[2] in _FLAT and sum(saved, []) != sum(live, []):
-        first = next(n for n, other in zip(sum(live, []), sum(saved, []), strict=True) if n != other)
+    pairs = list(zip(chain(*live), chain(*saved), strict=True))
+    first = next((now for now, before in pairs if now != before), None)
+    if first is not None and str(document.get("class")).rpartition(".")[2] in _FLAT:
         raise PlanError(
             f"{first!r} stands at another place than when it was saved, and {type(part).__name__} keeps vectors over "
             "all parameters in their order",

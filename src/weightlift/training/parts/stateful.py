@@ -20,7 +20,7 @@ def _recognises(name: str, part: Any) -> bool:
     ):
         raise UnsupportedError(
             "a DataLoader, which does not know its position",
-            remedy="give a loader with state_dict(), such as torchdata's StatefulDataLoader, or your sampler's own state",
+            remedy="give a loader with state_dict(), such as torchdata's StatefulDataLoader",
             where=name,
         )
     return False
