@@ -4,55 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ...errors import PlanError
-from ...mapping.fitting import fitted
-from ...tensors.computed import Lazy
-from ...tensors.torch_modules import ModuleTarget, as_torch_value, set_down
-from ...tensors.torch_states import unwrapped
+from ...mapping.resolve import Resolution
+from ...tensors.torch_modules import ModuleTarget, as_torch_value
 from ...typed import Any
-from ..parts import Change, Filling
+from ..parts import Filling
 
 
 class RankFilling(Filling):
-    """A filling whose tensors are in part read already: `staged`, by name, each of this rank's layout."""
+    """A filling of which some tensors are read already: `laid_out`, by name, each as this rank has it."""
 
-    __slots__ = ("staged",)
+    __slots__ = ("laid_out",)
 
-    def __init__(self, filling: Filling, staged: Mapping[str, Any]) -> None:
+    def __init__(self, filling: Filling, laid_out: Mapping[str, Any]) -> None:
         super().__init__(filling.tensors, filling.parameters, filling.plans, filling.modules, filling.types)
-        self.staged = staged
+        self.laid_out = laid_out
+
+    def staged(self, resolution: Resolution, target: ModuleTarget, name: str) -> dict[str, Any]:
+        """Return the torch tensors for the module of a name: this rank's shards, and wholes."""
+        del target
+        resolution.raise_problems()
+        made = {}
+        for key, each in resolution.made.items():
+            place = f"{name}/{key}"
+            made[key] = self.laid_out[place] if place in self.laid_out else as_torch_value(each.value)
+        return made
 
     def torch(self, name: str, stride: tuple[int, ...] | None = None) -> Any:
         """Return the torch tensor of a name: this rank's shard, or the whole."""
-        return self.staged[name] if name in self.staged else super().torch(name, stride)
-
-    def set_module(self, document: Mapping[str, Any], part: Any, name: str, weights: Mapping[str, Lazy]) -> None:
-        """Enter the change that sets the tensors of a module; names and shapes have to be the same."""
-        target = ModuleTarget(unwrapped(part))
-        left_out = set(document.get("left_out") or ())
-        schema = {key: about for key, about in target.schema.items() if key not in left_out}
-        try:
-            fitted(weights, schema, (), extra=target.extra)
-        except PlanError as error:
-            raise error.at(name) from None
-        if left_out:
-            self.notes.append(f"{name}: {len(left_out)} entries were not saved and are left as they are")
-        values = {
-            key: self.staged[f"{name}/{key}"] if f"{name}/{key}" in self.staged else as_torch_value(weights[key])
-            for key in schema
-        }
-        self.changes.append(_setting(target, values))
-
-
-def _setting(target: ModuleTarget, values: Mapping[str, Any]) -> Change:
-    before: dict[str, Any] = {}
-
-    def commit() -> None:
-        before.update({key: target.slots[key].tensor.detach().clone() for key in values})
-        set_down(target, values, assign=False, step=lambda _: None)
-
-    def undo() -> None:
-        if before:
-            set_down(target, before, assign=False, step=lambda _: None)
-
-    return Change(commit, undo)
+        return self.laid_out[name] if name in self.laid_out else super().torch(name, stride)

@@ -17,6 +17,7 @@ from .filling import RankFilling
 from .group import Group, group_of_run
 from .reader import Reader
 from .share import is_own
+from .world import refuse_other_world
 from .targets import leaves, targets_of
 
 
@@ -48,36 +49,6 @@ def resume(
     if isinstance(run, TrainState):
         run.parts.update(filled)
     return Resumed(where, step.manifest.step, step.manifest.metrics, values, tuple(filling.notes))
-
-
-def refuse_other_world(step: Step, names: Iterable[str], size: int = 1) -> None:
-    """Refuse parts that were each rank's own, where there are more or fewer ranks now.
-
-    Raises:
-        PlanError: names them.
-    """
-    parts, saved = parts_of(step), ranks_of(step)
-    own = [name for name in names if name not in parts and f"rank/0/{name}" in parts]
-    if own and saved != size:
-        raise PlanError(
-            f"{', '.join(map(repr, own))} {'was' if len(own) == 1 else 'were'} saved by {saved} ranks, each its own, "
-            f"and here {'is' if size == 1 else 'are'} {size}",
-            expected=f"{saved} ranks",
-            remedy="leave it out, and begin it anew; weights and optimizer go to any number of ranks",
-            where=step.path,
-        )
-
-
-def ranks_of(step: Step) -> int:
-    """Return how many ranks saved a checkpoint.
-
-    Raises:
-        MalformedError: it says no number.
-    """
-    count = step.state.get("ranks", 1)
-    if type(count) is not int or count < 1:
-        raise MalformedError(f"saved by {count!r:.40} ranks", expected="1 or more", where=step.path)
-    return count
 
 
 def _opened(where: str, group: Group) -> Step:
@@ -137,7 +108,7 @@ def _saved_name(step: Step, name: str, group: Group) -> str:
 def _documents(step: Step, state: TrainState, group: Group) -> dict[str, Mapping[str, Any]]:
     """Return the documents of the parts of this rank, and of the plain values that were not asked for."""
     saved = parts_of(step)
-    refuse_other_world(step, state, group.size)
+    refuse_other_world(step.state, state, step.path, group.size)
     absent = [name for name in state if name not in saved and f"rank/{group.rank}/{name}" not in saved]
     if absent:
         raise PlanError(

@@ -48,7 +48,7 @@ def targets_of(
             wanted = {}
         for key, (live, dtype) in wanted.items():
             if is_sharded(live) or key in blocks:
-                made[key] = empty_like(live, dtype, step.tensors[key].shape)
+                made[key] = empty_like(live, dtype)
     return made
 
 
