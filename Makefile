@@ -7,7 +7,7 @@ CORPUS := .corpus
 
 PAIRS := pairs
 
-.PHONY: help demo test check format corpus test-architectures test-converters test-inference mapbench bench changelog clean
+.PHONY: help demo test check format corpus test-architectures test-converters test-inference test-faults mapbench bench changelog clean
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/'
 
@@ -70,3 +70,6 @@ mapbench: $(VENV)/.ready  ## Plans for recorded conversions (PAIRS=folder, and b
 	for pairs in $(PAIRS) $(PAIRS)_sorted; do \
 		$(BIN)/python benchmarks/mapbench.py $$pairs --out .mapbench/$$(basename $$pairs) && \
 		$(BIN)/python $(dir $(abspath $(PAIRS)))score.py $$pairs .mapbench/$$(basename $$pairs) || exit 1; done
+
+test-faults: $(VENV)/.ready  ## Every fault at every system call of a save, and 10,000 kinds of damage to a checkpoint
+	WEIGHTLIFT_FAULTS=all WEIGHTLIFT_CASES=10000 $(BIN)/python -m pytest tests/writers/test_faults.py tests/writers/test_corruption.py

@@ -65,5 +65,5 @@ if __name__ == "__main__":  # what the tests run under strace: `step_saves.py PA
     try:
         save(sys.argv[1], int(sys.argv[2]))
     except weightlift.WeightliftError as error:
-        print(type(error).__name__)
+        sys.stdout.write(type(error).__name__)
         sys.exit(3)

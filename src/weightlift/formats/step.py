@@ -61,17 +61,14 @@ def open_step(
     """
     given = os.fspath(path)
     wanted = None if names is None else list(names)
-    for _ in range(_TRIES):
-        where = settled(given)
-        opened = _Opened(where, limits)
+    for attempt in range(_TRIES):
+        opened = _Opened(given, limits)
         try:
-            return opened.step(given, wanted, verified=bool(verify))
-        except SourceError:
-            if opened.is_still_there():
-                raise
-            # another one has taken its name while it was read: read that one
+            return opened.step(wanted, verified=bool(verify))
         except WeightliftError as error:
-            raise error.at(given) from None
+            # a file that is gone because another checkpoint has taken the name: read that one
+            if attempt == _TRIES - 1 or not isinstance(error, SourceError) or opened.is_still_there():
+                raise error.at(given) from None
         finally:
             opened.close()
     raise SourceError("is replaced again and again while it is read", where=given)
@@ -84,12 +81,12 @@ def verify_step(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS
     """
     problems: list[str] = []
     try:
-        opened = _Opened(settled(os.fspath(path)), limits)
+        opened = _Opened(os.fspath(path), limits)
         try:
             opened.check(lambda error: problems.append(str(error)))
         finally:
             opened.close()
-    except WeightliftError as error:
+    except SourceError as error:
         problems.append(str(error))
     return problems
 
@@ -97,20 +94,26 @@ def verify_step(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS
 class _Opened:
     """The files of one checkpoint directory, which stay these whatever happens to its name."""
 
-    def __init__(self, where: str, limits: Limits) -> None:
-        self.where = where
+    def __init__(self, given: str, limits: Limits) -> None:
+        self.given = given
+        self.where = settled(given)
         self.limits = limits
+        self._known: Manifest | None = None
         try:
-            self.folder = os.open(where, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
-        except OSError as error:
-            raise SourceError(f"no checkpoint ({error.strerror})", expected="a directory", where=where) from None
-        try:
-            self.manifest = Manifest.from_bytes(self._small(MANIFEST, limits.header_bytes))
-        except WeightliftError as error:
-            self.close()
-            raise error.at(where) from None
+            self.folder = os.open(self.where, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+        except (OSError, ValueError) as error:
+            reason = getattr(error, "strerror", None) or error
+            raise SourceError(f"no checkpoint ({reason})", expected="a directory", where=given) from None
+
+    @property
+    def manifest(self) -> Manifest:
+        """The manifest, checked by its own hash."""
+        if self._known is None:
+            self._known = Manifest.from_bytes(self._small(MANIFEST, self.limits.header_bytes))
+        return self._known
 
     def close(self) -> None:
+        """Let go of the directory; files that are open stay so."""
         folder, self.folder = self.folder, -1
         if folder >= 0:
             os.close(folder)
@@ -122,7 +125,7 @@ class _Opened:
         except OSError:
             return False
 
-    def step(self, given: str, names: list[str] | None, *, verified: bool) -> Step:
+    def step(self, names: list[str] | None, *, verified: bool) -> Step:
         """Return the checkpoint, with all its tensors or those of the names."""
         self._check_names()
         state = self.state()
@@ -140,17 +143,22 @@ class _Opened:
             for data in opened:
                 for problem in data.read(self.manifest.hash, needed):
                     raise problem
-        return Step(given, self.manifest, state, tensors, verified)
+        return Step(self.given, self.manifest, state, tensors, verified)
 
     def check(self, report: Callable[[WeightliftError], object]) -> None:
         """Report everything that is not as the manifest says."""
+        try:
+            self.manifest  # noqa: B018 - read here
+        except WeightliftError as error:
+            report(error.at(self.given))
+            return
         checks: list[Callable[[], object]] = [self._check_names, self.state]
         checks += [partial(self._check_data, name, report) for name in self.manifest.files if name != STATE]
         for check in checks:
             try:
                 check()
             except WeightliftError as error:
-                report(error.at(self.where))
+                report(error.at(self.given))
 
     def state(self) -> Mapping[str, Any]:
         """Return the state document."""
@@ -169,20 +177,25 @@ class _Opened:
         data = self._data(name)
         entries_of(data.plain, data.metadata)
         for problem in data.check(self.manifest.hash):
-            report(problem.at(self.where))
+            report(problem.at(self.given))
 
     def _data(self, name: str) -> DataFile:
         tensors = {key: each for key, each in self.manifest.tensors.items() if each.file == name}
+        file = self._file(name)
+        return DataFile(name, file, self.manifest.files[name], tensors, self.manifest.hash, self.limits)
+
+    def _file(self, name: str) -> LocalFile:
+        """Open a file of this directory, wherever that is by now."""
         try:
-            file = LocalFile(os.path.join(self.where, name), folder_fd=self.folder)
-            return DataFile(name, file, self.manifest.files[name], tensors, self.manifest.hash, self.limits)
+            return LocalFile(os.path.join(self.where, name), folder_fd=self.folder)
         except SourceError as error:
             error.where = (name,)
+            error.remedy = "it is damaged: take another step"
             raise
 
     def _small(self, name: str, longest: int) -> bytes:
         """Return a whole file that is small."""
-        file = LocalFile(os.path.join(self.where, name), folder_fd=self.folder)
+        file = self._file(name)
         if file.size > longest:
             raise LimitError(f"a file of {file.size} bytes", expected=f"at most {longest}", where=name)
         return file.read_at(0, file.size)
@@ -247,12 +260,21 @@ def step_tree(step: Step) -> Dict:
     documents = documents if isinstance(documents, dict) else {}
     by_part: dict[str, dict[str, Any]] = {}
     for name, value in step.tensors.items():
-        part, _, rest = name.partition("/")
+        part, rest = _home(name)
         by_part.setdefault(part if rest else "", {})[rest or part] = value
     loose = by_part.pop("", {})
     names = dict.fromkeys([*documents, *by_part])
     tree = {name: _part(documents.get(name), by_part.get(name, {})) for name in names}
     return Dict("dict", loose | tree)
+
+
+def _home(name: str) -> tuple[str, str]:
+    """Return the part that a tensor belongs to, and its name there; what is one rank's own begins with `rank/<r>/`."""
+    part, _, rest = name.partition("/")
+    if part == "rank" and rest.count("/") > 1:
+        number, own, rest = rest.split("/", 2)
+        return f"rank/{number}/{own}", rest
+    return part, rest
 
 
 def _part(document: Any, tensors: dict[str, Any]) -> Any:

@@ -4,22 +4,33 @@ from __future__ import annotations
 
 import os
 
-from ..typed import Self
+from ..typed import TYPE_CHECKING, Self
 from .flushing import flush
 from .hashing import hasher
 
+if TYPE_CHECKING:
+    from threading import Thread
+
 _SMALL = 1 << 16  # what is smaller is gathered first: a call of the system for each scalar would cost more
 _GATHERED = 1 << 20
+_EARLY = 64 << 20  # written before the disk is told to begin
 
 
 class HashedFile:
-    """Bytes go in one after the other; `digest` is their hash once the file is closed, flushed and on the disk."""
+    """Bytes go in one after the other; `digest` is their hash once the file is closed, flushed and on the disk.
 
-    __slots__ = ("_fd", "_gathered", "_hash", "digest")
+    Of a large file, what is written already is flushed by a second thread while the rest follows: left alone, the
+    system begins with it only at the end, and the disk and the copying take their time one after the other.
+    """
+
+    __slots__ = ("_behind", "_early", "_failed", "_fd", "_gathered", "_hash", "digest")
 
     def __init__(self, path: str, hash_name: str) -> None:
         self._hash = hasher(hash_name)()
         self._gathered = bytearray()
+        self._behind = 0
+        self._early: Thread | None = None
+        self._failed: OSError | None = None
         self.digest = ""
         self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
 
@@ -41,6 +52,11 @@ class HashedFile:
         try:
             if kind is None:
                 self._pass_on()
+            if self._early:
+                self._early.join()
+            if kind is None:
+                if self._failed:
+                    raise self._failed  # and the file is given up: a flush that succeeds now would mean nothing
                 flush(self._fd)
                 self.digest = self._hash.hexdigest()
         finally:
@@ -58,3 +74,18 @@ class HashedFile:
         view = memoryview(data)
         while view:
             view = view[os.write(self._fd, view) :]
+        self._behind += len(data)
+        if self._behind >= _EARLY and not (self._early and self._early.is_alive()) and hasattr(os, "fdatasync"):
+            if self._failed:
+                raise self._failed
+            from threading import Thread
+
+            self._behind = 0
+            self._early = Thread(target=self._flush_early, args=(self._fd,))
+            self._early.start()
+
+    def _flush_early(self, fd: int) -> None:
+        try:
+            os.fdatasync(fd)
+        except OSError as error:
+            self._failed = error
