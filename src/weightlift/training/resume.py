@@ -13,7 +13,7 @@ from ..typed import Any
 from ..values import dataclass
 from .parts import Change, Filling, kind_named
 from .ranks import are_on
-from .ranks.world import refuse_other_world
+from .ranks.world import notes_of, refuse_other_world
 from .save import modules_of, parameter_names
 from .state import TrainState, as_state
 
@@ -82,7 +82,8 @@ def restore(
         )
     modules = {name: unwrapped(module) for name, module in modules_of(state).items()}
     plans = _plans(plan, modules)
-    filling = Filling(step.tensors, parameter_names(state), plans, modules, tuple(types))
+    notes = notes_of(step.state, step.tensors, step.path)
+    filling = Filling(step.tensors, parameter_names(state), plans, modules, tuple(types), notes=notes)
     try:
         filled = {name: fill_part(saved[name], part, name, filling) for name, part in state.items()}
         values = {

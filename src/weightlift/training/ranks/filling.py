@@ -17,6 +17,7 @@ class RankFilling(Filling):
 
     def __init__(self, filling: Filling, laid_out: Mapping[str, Any]) -> None:
         super().__init__(filling.tensors, filling.parameters, filling.plans, filling.modules, filling.types)
+        self.notes = filling.notes
         self.laid_out = laid_out
 
     def staged(self, resolution: Resolution, target: ModuleTarget, name: str) -> dict[str, Any]:

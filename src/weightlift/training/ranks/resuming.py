@@ -17,8 +17,8 @@ from .filling import RankFilling
 from .group import Group, group_of_run
 from .reader import Reader
 from .share import is_own
-from .world import refuse_other_world
 from .targets import leaves, targets_of
+from .world import notes_of, other_buffers, ranks_of, refuse_other_world
 
 
 def resume(
@@ -87,6 +87,8 @@ def _read(
         by_name = {names[id(each)]: each for module in modules_of(state).values() for each in module.parameters()}
         staged = targets_of(step, parts, by_name)
         begins = tuple(f"{_saved_name(step, name, group)}/" for name in documents)
+        if ranks_of(step.state, step.path) == group.size:
+            begins += tuple(f"rank/{group.rank}/{name}/" for name in documents)
         rest = [name for name in step.tensors if name.startswith(begins) and name not in staged]
         whole = open_step(step.path, verify=True, names=rest).tensors
     except WeightliftError as error:
@@ -97,7 +99,9 @@ def _read(
     dcp.load(dict(staged), storage_reader=Reader(step, staged), planner=planner, process_group=group.handle)
     modules = {name: unwrapped(module) for name, module in modules_of(state).items()}
     tensors = {name: whole.get(name, held) for name, held in step.tensors.items()}
-    return documents, RankFilling(Filling(tensors, names, {}, modules, types), staged)
+    tensors |= {name.split("/", 2)[2]: whole[name] for name in other_buffers(tensors) if name in whole}
+    notes = notes_of(step.state, step.tensors, step.path, group.size)
+    return documents, RankFilling(Filling(tensors, names, {}, modules, types, notes=notes), staged)
 
 
 def _saved_name(step: Step, name: str, group: Group) -> str:

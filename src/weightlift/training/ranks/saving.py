@@ -7,13 +7,14 @@ from collections.abc import Callable, Iterable, Mapping
 
 from ...errors import UnsupportedError, WeightliftError
 from ...typed import Any
+from ...values import replace
 from ...writers.hashing import hasher
 from ...writers.manifest import MANIFEST, Manifest
 from ...writers.step import WrittenStep, written_by
 from ..save import Select
 from ..state import TrainState
 from .group import Group, group_of_run
-from .share import Share, read_share, refuse_differences
+from .share import Share, read_share, refuse_differences, tensor_digest
 from .writer import Writer
 
 
@@ -32,7 +33,7 @@ def save(
 
     Every rank of the process group calls it, with the same arguments; the directory lies where all see it. Shards,
     parameters and moments are shared out by torch's planner; random states, generators and `data` are each rank's
-    own; everything else has to be the same on all ranks and is written by rank 0. `progress` hears of the bytes
+    own, and so are buffers that differ; everything else has to be the same on all ranks and is written by rank 0. `progress` hears of the bytes
     of this rank's files.
 
     Raises:
@@ -69,7 +70,9 @@ def _agreed(  # noqa: PLR0913, PLR0917 - what `save` takes
         share = read_share(run, group.rank, select, without)
         call = {"path": where, "step": step, "metrics": repr(metrics), "hash": hash_name}
         said = {"digests": call | dict(share.digests), "apart": share.apart, "parts": share.parts}
-        said["names"] = [name for name in share.planned if name not in share.own]
+        said["names"] = list(share.planned)
+        Manifest(hash_name, step, metrics).to_bytes()  # a metric that is no number is told before anything is written
+        said["buffers"] = {name: tensor_digest(held) for name, held in share.buffers.items()}
     except WeightliftError as error:
         problem = error
     told = group.agree(problem, message=said)
@@ -81,8 +84,15 @@ def _agreed(  # noqa: PLR0913, PLR0917 - what `save` takes
     for each in told:
         documents |= each["apart"]
         parts |= each["parts"]
+    share = _with_buffers(share, group.rank, said["buffers"], told[0]["buffers"])
     state = {"weightlift_state": 1, "ranks": group.size, "parts": documents}
     return Manifest(hash_name, step, metrics, parts, share.partial, written_by()), state, share
+
+
+def _with_buffers(share: Share, rank: int, ours: Mapping[str, str], first: Mapping[str, str]) -> Share:
+    """Return the share with the buffers that are not those of rank 0, under `rank/<r>/`."""
+    other = {f"rank/{rank}/{name}": share.buffers[name] for name in ours if ours[name] != first.get(name)}
+    return replace(share, own={**share.own, **other}) if other else share
 
 
 def _refuse_other_names(names: list[list[str]]) -> None:

@@ -35,6 +35,8 @@ class Share:
     """Documents of this rank's own parts, by `rank/<r>/<part>`."""
     digests: Mapping[str, str]
     """Part -> hash of what has to be the same on all ranks."""
+    buffers: Mapping[str, Any]
+    """Name -> lazy tensor of a module that each rank may have of its own: running statistics."""
     parts: Mapping[str, str]
     partial: tuple[str, ...]
 
@@ -73,12 +75,14 @@ def read_share(run: TrainState, rank: int, select: Select, without: Iterable[str
     planned = _planned(encoder, documents, run)
     loose = {name: held for name, held in encoder.tensors.items() if name not in planned}
     digests = {name: _digest(name, document, loose) for name, document in documents.items()}
+    modules = tuple(f"{name}/" for name in modules_of(run))
+    buffers = {name: held for name, held in loose.items() if name.startswith(modules) and isinstance(held, Tensor)}
     own, written = _read_apart({name: part for name, part in apart.items() if name not in left}, rank)
     kinds = dict(collected.parts) | {name: document["kind"] for name, document in written.items()}
     if rank == 0:
         own |= loose
     partial = (*left, *(name for name in collected.partial if name not in left))
-    return Share(planned, own, documents, written, digests, kinds, partial)
+    return Share(planned, own, documents, written, digests, buffers, kinds, partial)
 
 
 def _make_whole(run: TrainState) -> None:
@@ -108,8 +112,8 @@ def _read_apart(parts: Mapping[str, Any], rank: int) -> tuple[dict[str, Any], di
 def _planned(encoder: RankEncoder, documents: Mapping[str, Any], run: TrainState) -> dict[str, Any]:
     """Return what torch's planner shares out among the ranks: all shards, and parameters and their moments.
 
-    Buffers stay with rank 0, whose they are under DistributedDataParallel: each rank has statistics of its own,
-    and a mix of several ranks' would be nobody's. What shares memory stays together, and with it.
+    Buffers stay with rank 0: each rank has statistics of its own, and a mix of several ranks' would be nobody's.
+    What shares memory stays together, and there too.
     """
     weights = set(parameter_names(run).values())
     begins = tuple(
@@ -163,9 +167,16 @@ def _digest(name: str, document: Mapping[str, Any], loose: Mapping[str, Any]) ->
     if document["kind"] != "module":
         for key, held in loose.items():
             if key.startswith(f"{name}/") and hasattr(held, "storage") and not held.absent:
-                for chunk in tensor_chunks(held):
-                    made.update(chunk)
+                made.update(tensor_digest(held).encode())
     return str(made.hexdigest())
+
+
+def tensor_digest(held: Any) -> str:
+    """Return the hash of a lazy tensor's bytes."""
+    made = hasher(DEFAULT_HASH)()
+    for chunk in tensor_chunks(held):
+        made.update(chunk)
+    return made.hexdigest()
 
 
 def refuse_differences(digests: list[Mapping[str, str]]) -> None:

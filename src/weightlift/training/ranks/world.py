@@ -26,6 +26,23 @@ def refuse_other_world(state: Mapping[str, Any], names: Iterable[str], where: st
         )
 
 
+def other_buffers(tensors: Iterable[str]) -> list[str]:
+    """Return the names under `rank/<r>/` of what is a module's on rank 0, and differed on another rank."""
+    known = set(tensors)
+    return [name for name in known if name.startswith("rank/") and name.split("/", 2)[2] in known]
+
+
+def notes_of(state: Mapping[str, Any], tensors: Iterable[str], where: str, size: int = 1) -> list[str]:
+    """Return what is to be told when another number of ranks takes what these saved."""
+    saved = ranks_of(state, where)
+    names = sorted({name.split("/", 2)[2] for name in other_buffers(tensors)}) if saved != size else []
+    if not names:
+        return []
+    more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+    told = ", ".join(map(repr, names[:3]))
+    return [f"{told}{more} differed between the {saved} ranks that saved them; those of rank 0 were taken"]
+
+
 def ranks_of(state: Mapping[str, Any], where: str) -> int:
     """Return how many ranks saved a checkpoint.
 
