@@ -73,3 +73,6 @@ mapbench: $(VENV)/.ready  ## Plans for recorded conversions (PAIRS=folder, and b
 
 test-faults: $(VENV)/.ready  ## Every fault at every system call of a save, and 10,000 kinds of damage to a checkpoint
 	WEIGHTLIFT_FAULTS=all WEIGHTLIFT_CASES=10000 $(BIN)/python -m pytest tests/writers/test_faults.py tests/writers/test_corruption.py
+
+test-ranks: $(VENV)/.ready  ## Many ranks: every number of them saved and resumed, every rank killed at every phase (10 minutes)
+	WEIGHTLIFT_RANKS=full $(BIN)/python -m pytest tests/ranks
