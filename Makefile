@@ -7,7 +7,7 @@ CORPUS := .corpus
 
 PAIRS := pairs
 
-.PHONY: help demo test check format corpus test-architectures test-converters test-inference test-faults mapbench bench changelog clean
+.PHONY: help demo test check format corpus test-architectures test-converters test-inference test-decoding mapbench bench test-faults test-crash changelog clean
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/'
 
@@ -60,11 +60,21 @@ test-architectures:  ## Whole modules of real libraries against their own state_
 test-converters:  ## The plans of plans/ against the libraries' own converters (downloads several GB)
 	$(PYTHON) tests/converters/run.py --venv .venv-architectures
 
+test-crash: $(VENV)/.ready  ## Crashes of saves, ours and others', replayed at every call: docs/reliability.md (Linux, strace)
+	@test -e .venv-orbax/.ready || { $(PYTHON) -m venv .venv-orbax && .venv-orbax/bin/python -m pip install --quiet \
+		--disable-pip-version-check -e . orbax-checkpoint jax && touch .venv-orbax/.ready; } || \
+		echo "Orbax is not to be had: its row is left out" >&2
+	-PYTHONPATH=tests .venv-orbax/bin/python -m crash.run orbax --table .crash
+	PYTHONPATH=tests $(BIN)/python -m crash.run --table .crash
+
 clean:  ## Remove everything that can be made again
-	rm -rf .venv .venv-demo .venv-architectures .corpus demo/files build dist .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-demo .venv-architectures .venv-orbax .crash.json .crash.md .corpus demo/files build dist .mypy_cache .ruff_cache .hypothesis
 
 test-inference: $(VENV)/.ready  ## 10,000 random changes of known structures: no sure line may be wrong
 	WEIGHTLIFT_CASES=10000 $(BIN)/python -m pytest tests/mapping/test_infer.py
+
+test-decoding: $(VENV)/.ready  ## 1,000,000 documents changed at random: a value or one of our errors
+	WEIGHTLIFT_CASES=1000000 $(BIN)/python -m pytest tests/codec/test_malformed.py
 
 mapbench: $(VENV)/.ready  ## Plans for recorded conversions (PAIRS=folder, and beside it folder_sorted) as their score.py reads them
 	for pairs in $(PAIRS) $(PAIRS)_sorted; do \

@@ -23,9 +23,11 @@ if TYPE_CHECKING:
     from .state_dict import StateDict as StateDict
     from .tensors import Composite as Composite
     from .tensors import Tensor as Tensor
+    from .training.keep import Keep as Keep
     from .training.resume import resume as resume
     from .training.save import save as save
     from .training.state import TrainState as TrainState
+    from .training.store import CheckpointStore as CheckpointStore
 
 _PLACES = {
     "open": ("actions.open", "open_checkpoint"),
@@ -36,6 +38,8 @@ _PLACES = {
     "save": ("training.save", "save"),
     "resume": ("training.resume", "resume"),
     "TrainState": ("training.state", "TrainState"),
+    "CheckpointStore": ("training.store", "CheckpointStore"),
+    "Keep": ("training.keep", "Keep"),
     "Checkpoint": ("checkpoint", "Checkpoint"),
     "StateDict": ("state_dict", "StateDict"),
     "Plan": ("mapping.plan", "Plan"),

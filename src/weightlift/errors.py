@@ -18,6 +18,8 @@
     ├── CollisionError           two tensors for one name
     ├── OverflowingError         a finite value that the new element type cannot hold
     ├── MissingDependencyError   an optional package is needed; names the install line
+    ├── StoreError               a store of checkpoints cannot do what is asked: no such step, none that verifies
+    │   └── StoreLockedError     another process, or another store of this one, writes to it
     └── WriteError               the output cannot be written
 
 An error is one sentence: where, what was found, what was expected, what to do. Inner code raises the
@@ -123,6 +125,14 @@ class OverflowingError(WeightliftError):
 
 class MissingDependencyError(WeightliftError):
     """An optional package is needed."""
+
+
+class StoreError(WeightliftError):
+    """A store of checkpoints cannot do what is asked; what it holds is as it was."""
+
+
+class StoreLockedError(StoreError):
+    """Another process, or another store of this process, writes to the directory."""
 
 
 class WriteError(WeightliftError):

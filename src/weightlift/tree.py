@@ -11,7 +11,7 @@ from .pickles import Object
 from .pickles.nodes import NOT_BUILT
 from .tensors import Composite, Tensor
 from .tensors.computed import Computed
-from .tensors.lazy import AnyTensor
+from .tensors.lazy import AnyTensor, Storage
 from .typed import Any
 
 Children = Iterator[tuple[Path, Any]]
@@ -88,3 +88,14 @@ def tensors_in(value: Any) -> Iterator[AnyTensor | Computed]:
         for _, inner in walk(value):
             if isinstance(inner, Tensor | Composite | Computed):
                 yield inner
+
+
+def storages_in(value: Any) -> Iterator[Storage]:
+    """Yield where the bytes of the tensors in a value lie."""
+    for tensor in tensors_in(value):
+        if isinstance(tensor, Computed):
+            for part in tensor.inputs:
+                yield from storages_in(part)
+        else:
+            parts = tensor.parts.values() if isinstance(tensor, Composite) else [tensor]
+            yield from (part.storage for part in parts)

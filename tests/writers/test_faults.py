@@ -12,12 +12,13 @@ from collections import Counter
 from contextlib import suppress
 
 import pytest
-import step_saves
-from step_saves import found, save
 
 import weightlift
 from weightlift.errors import WriteError
 from weightlift.writers.directory import remove_directory
+
+import step_saves
+from step_saves import found, save
 
 CALLS = ("mkdir", "open", "write", "fsync", "rename", "unlink", "rmdir", "close", "listdir", "lstat", "fstat")
 WRITING = "mkdir,write,pwrite64,writev,fsync,fdatasync,rename,renameat2,unlink,unlinkat,rmdir,fchmod,ftruncate"

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 Node = dict[str, Any]
 
-_PLAIN = re.compile(r"[<>|=]?[biufc](1|2|4|8|16)")
+_PLAIN = re.compile(r"[<>|=]?(b1|[iu][1248]|f[248]|c8|c16)")
 _RAW = re.compile(r"[<>|=]?([US][0-9]{1,9}|[mM]8(\[[0-9]{0,9}[A-Za-zμ]{1,7}\])?)")
 _ML_DTYPES = {dtype.numpy for dtype in DTYPES.values() if dtype.numpy.startswith(("bfloat", "float8"))}
 
@@ -53,7 +53,7 @@ def _dtype(decoder: Decoder, code: Any) -> np.dtype[Any]:
     return found
 
 
-def encode_dtype(encoder: Encoder, value: Any) -> Node | None:
+def encode_dtype(encoder: Encoder, value: Any) -> Any:
     """`<f4`, or the name of a type of ml_dtypes."""
     code = _code(value) or (value.str if _RAW.fullmatch(value.str) else "")
     return {"$numpy_dtype": code} if code else encoder.refuse(f"is {shown(value, 60)}", "save its fields by name")
@@ -64,7 +64,7 @@ def decode_dtype(decoder: Decoder, node: Node) -> np.dtype[Any]:
     return _dtype(decoder, node["$numpy_dtype"])
 
 
-def encode_number(encoder: Encoder, value: Any) -> Node | None:
+def encode_number(encoder: Encoder, value: Any) -> Any:
     """A numpy scalar: its dtype and its bytes."""
     kind = type(value).__name__
     if kind in ("str_", "bytes_"):
@@ -92,7 +92,7 @@ def decode_number(decoder: Decoder, node: Node) -> Any:
     return np.frombuffer(raw, dtype)[0]
 
 
-def encode_array(encoder: Encoder, value: Any) -> Node | None:
+def encode_array(encoder: Encoder, value: Any) -> Any:
     """The name of the tensor that holds the elements, and what a tensor does not say: dtype, order, shape."""
     code = _code(value.dtype)
     if not code:

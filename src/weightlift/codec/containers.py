@@ -210,7 +210,7 @@ def _set_attributes(decoder: Decoder, made: Any, node: Node) -> None:
         vars(made).update(decoder.attributes(node["attributes"]))
 
 
-def encode_defaultdict(encoder: Encoder, value: defaultdict[Any, Any]) -> Node | None:
+def encode_defaultdict(encoder: Encoder, value: defaultdict[Any, Any]) -> Any:
     """Keys and values, and the name of a factory of the table above."""
     factory = value.default_factory
     name = next((name for name, known in _FACTORIES.items() if known is factory), None)

@@ -13,6 +13,7 @@ from .places import DEEPEST, place
 from .records import types_by_name
 
 _KEY_PARTS = 10_000_000  # in all keys and items of sets that are tuples or frozensets
+_WITHIN = 4  # steps inside the form of one value
 _WRITTEN = "what weightlift writes"
 
 
@@ -42,7 +43,8 @@ def decode(
     try:
         return decoder.value(doc)
     except WeightliftError as error:
-        raise error.at(place(root, decoder.steps))
+        error.at(place(root, decoder.steps))
+        raise
     except RecursionError:
         del decoder.steps[DEEPEST:]
         raise LimitError("nested deeper than Python can follow from here", where=place(root, decoder.steps)) from None
@@ -66,7 +68,7 @@ class Decoder:
         self.steps: list[Any] = []
         self.key_parts_left = _KEY_PARTS
         self._tensor = tensor
-        self._deepest = min(DEEPEST, limits.depth)
+        self._deepest = min(DEEPEST + _WITHIN, limits.depth)
         self._nodes_left = limits.nodes
         self._text_left = limits.text_bytes
         self._shared: dict[int, Any] = {}
@@ -177,6 +179,9 @@ class Decoder:
         held = self.tensor(name, None)
         if not str(getattr(held, "dtype", "")).endswith("uint8") or len(held.shape) != 1:
             raise MalformedError(f"the tensor {shown(name, 200)}", expected="one row of bytes")
+        self._text_left -= held.shape[0]
+        if self._text_left < 0:
+            raise LimitError(f"more than {self.limits.text_bytes} bytes", remedy="raise Limits.text_bytes")
         raw: bytes = held.tobytes() if hasattr(held, "tobytes") else held.detach().cpu().numpy().tobytes()
         return raw
 

@@ -55,7 +55,9 @@ class Encoder:
         except RecursionError:
             del self.steps[DEEPEST:]
             doc = self.refuse("is nested deeper than Python can follow from here", "save it flatter")
-        return _marked(doc, self._shared) if self._shared else doc
+        made = _marked(doc, self._shared) if self._shared else doc
+        self._met.clear()
+        return made
 
     def add(self, name: str, tensor: Any) -> None:
         """Enter a live or lazy tensor under exactly this name."""
@@ -120,6 +122,8 @@ class Encoder:
         steps = self.steps
         if not all(type(name) is str and name[:1] != "$" and is_unicode(name) for name in values):
             return mapping(self, values)
+        if any(name.startswith("__") and name.endswith("__") for name in values):
+            return self.refuse("has attributes that are Python's own", "save its other attributes as a dict")
         made = {}
         for name, value in values.items():
             steps.append(name)
@@ -176,9 +180,11 @@ class Encoder:
         try:
             held = self._live.lazy(name, tensor)
         except WeightliftError as error:
-            return self.refuse(f"cannot be written: {error.found}", error.remedy or error.expected)
+            self.refuse(f"cannot be written: {error.found}", error.remedy or error.expected)
+            return None
         if held.absent:
-            return self.refuse(f"is a tensor without data ({held.absent})", "give it data, or leave it out")
+            self.refuse(f"is a tensor without data ({held.absent})", "give it data, or leave it out")
+            return None
         self.tensors[name] = held
         return name
 

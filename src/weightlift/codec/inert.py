@@ -136,7 +136,7 @@ def encode_array(encoder: Encoder, value: Array) -> Any:
         return encoder.refuse(f"is a pickled array of {value.dtype}", "leave it out")
 
 
-def encode_dtype(encoder: Encoder, value: NumpyDType) -> Node | None:
+def encode_dtype(encoder: Encoder, value: NumpyDType) -> Any:
     """A pickled dtype as numpy's text for it."""
     if value.dtype is None:
         return encoder.refuse(f"is {value}", "leave it out")

@@ -42,6 +42,7 @@ _TABLE = (
     Kind("$complex", ("builtins.complex",), scalars.encode_complex, scalars.decode_complex),
     Kind("$bytes", ("builtins.bytes",), scalars.encode_bytes, scalars.decode_bytes, (), True),
     Kind("$bytearray", ("builtins.bytearray",), scalars.encode_bytearray, scalars.decode_bytearray, (), True),
+    Kind("$ellipsis", ("builtins.ellipsis",), standard.encode_ellipsis, standard.decode_ellipsis),
     Kind("$range", ("builtins.range",), standard.encode_range, standard.decode_range),
     Kind("$slice", ("builtins.slice",), standard.encode_slice, standard.decode_slice, (), True),
     Kind("$packed", ("builtins.list",), containers.encode_list, containers.decode_packed, ("type",), True),
@@ -134,8 +135,10 @@ def kind_of(cls: type) -> Kind | None:
 
 def _named(cls: type) -> Kind | None:
     kind = _BY_TYPE.get(f"{cls.__module__}.{cls.__qualname__}")
-    home = sys.modules.get(cls.__module__)
-    return kind if kind is not None and vars(home).get(cls.__qualname__) is cls else None
+    if cls is type(...):  # builtins has no name for it
+        return kind
+    home = sys.modules.get(cls.__module__) if kind is not None else None
+    return kind if home is not None and vars(home).get(cls.__qualname__) is cls else None
 
 
 def _is_of_numpy(cls: type) -> bool:

@@ -22,7 +22,7 @@ Node = dict[str, Any]
 TYPES = ("argparse.Namespace", "types.SimpleNamespace", "weightlift.codec.records.Record")
 KINDS = ("dataclass", "namedtuple", "enum", "namespace", "object")
 
-_VALUES = (int, float, complex, str, bytes, bytearray, list, tuple, dict, set, frozenset)
+_IN_PYTHON = 1 << 9  # Py_TPFLAGS_HEAPTYPE
 
 
 class Record:
@@ -32,15 +32,19 @@ class Record:
     namedtuple, enum (fields `name` and `value`), namespace or object. Equality is identity.
     """
 
-    __slots__ = ("__dict__", "record_class", "record_kind")
+    __slots__ = ("__dict__", "record_class", "record_kind", "record_more")
 
     record_class: Global
     record_kind: str
+    record_more: tuple[str, ...]
+    """Names of attributes that are no fields of the class."""
 
-    def __init__(self, kind: str, record_class: Global, fields: dict[str, Any]) -> None:
+    def __init__(self, kind: str, record_class: Global, fields: dict[str, Any], more: dict[str, Any]) -> None:
         self.record_kind = kind
         self.record_class = record_class
+        self.record_more = tuple(more)
         vars(self).update(fields)
+        vars(self).update(more)
 
     def __repr__(self) -> str:
         fields = ", ".join(f"{name}={shown(value, 40)}" for name, value in list(vars(self).items())[:20])
@@ -51,8 +55,10 @@ def is_recordable(cls: type) -> bool:
     """Whether instances of a class are nothing but named data."""
     if _is_enum(cls) or _is_namedtuple(cls):
         return True
-    tensors = any(base.__module__.startswith("torch.") and base.__name__ == "Module" for base in cls.__mro__)
-    return hasattr(cls, "__dataclass_fields__") and not issubclass(cls, _VALUES) and not tensors
+    if not hasattr(cls, "__dataclass_fields__") or any(base.__name__ == "Module" for base in cls.__mro__):
+        return False
+    # a base that is written in C, other than object, holds more than attributes
+    return all(base is object or base.__flags__ & _IN_PYTHON for base in cls.__mro__)
 
 
 def _is_enum(cls: type) -> bool:
@@ -65,12 +71,13 @@ def _is_namedtuple(cls: type) -> bool:
     return issubclass(cls, tuple) and isinstance(names, tuple) and all(isinstance(name, str) for name in names)
 
 
-def encode_record(encoder: Encoder, value: Any) -> Node | None:
+def encode_record(encoder: Encoder, value: Any) -> Any:
     """Module and name of the class, what kind it is, and its fields."""
     cls = type(value)
     more: dict[str, Any] = {}
     if cls is Record:
-        where, kind, fields = value.record_class, value.record_kind, vars(value)
+        where, kind = value.record_class, value.record_kind
+        fields, more = _parted(vars(value), value.record_more)
     else:
         where = Global(cls.__module__, cls.__qualname__)
         kind, fields, more = _fields(value, cls)
@@ -82,7 +89,7 @@ def encode_record(encoder: Encoder, value: Any) -> Node | None:
 def _fields(value: Any, cls: type) -> tuple[str, dict[str, Any], dict[str, Any]]:
     """Return kind, fields in order, and other attributes."""
     if _is_enum(cls):
-        return "enum", {"name": value.name, "value": value.value}, {}
+        return "enum", {"name": value._name_, "value": value._value_}, {}
     held = dict(getattr(value, "__dict__", {}))
     if _is_namedtuple(cls):
         names: tuple[str, ...] = cls._fields  # type: ignore[attr-defined]
@@ -93,6 +100,12 @@ def _fields(value: Any, cls: type) -> tuple[str, dict[str, Any], dict[str, Any]]
     found = {name: getattr(value, name, missing) for name in _names(cls)}
     fields = {name: item for name, item in found.items() if item is not missing}
     return "dataclass", fields, {name: item for name, item in held.items() if name not in fields}
+
+
+def _parted(values: dict[str, Any], more: Iterable[str]) -> tuple[dict[str, Any], dict[str, Any]]:
+    apart = set(more)
+    kept = {name: item for name, item in values.items() if name not in apart}
+    return kept, {name: item for name, item in values.items() if name in apart}
 
 
 def _names(cls: type) -> list[str]:
@@ -113,7 +126,7 @@ def decode_record(decoder: Decoder, node: Node) -> Any:
     more = decoder.attributes(node["more"]) if "more" in node else {}
     cls = decoder.types.get((names[0], names[1]))
     if cls is None:
-        return Record(kind, Global(*names), fields | more)
+        return Record(kind, Global(*names), fields, more)
     try:
         return _instance(cls, kind, fields, more)
     except MalformedError as error:
@@ -150,8 +163,7 @@ def _instance(cls: Any, kind: str, fields: dict[str, Any], more: dict[str, Any])
         made = object.__new__(cls)
         if kind == "object":  # a pickle does not tell the fields from the rest
             names = _names(cls)
-            more = {name: item for name, item in fields.items() if name not in names}
-            fields = {name: item for name, item in fields.items() if name in names}
+            fields, more = _parted(fields, [name for name in fields if name not in names])
         for name, value in _complete(fields, _names(cls), _default(cls)).items():
             object.__setattr__(made, name, value)
     elif kind in ("namespace", "object") and not (_is_enum(cls) or _is_namedtuple(cls)):

@@ -36,6 +36,18 @@ def integers(decoder: Decoder, content: Any, count: int) -> list[int]:
     return values
 
 
+def encode_ellipsis(_: Encoder, __: Any) -> Node:
+    """Nothing but its tag."""
+    return {"$ellipsis": True}
+
+
+def decode_ellipsis(_: Decoder, node: Node) -> Any:
+    """The inverse of `encode_ellipsis`."""
+    if node["$ellipsis"] is not True:
+        raise MalformedError("an ellipsis with content")
+    return ...
+
+
 def encode_range(encoder: Encoder, value: range) -> Node:
     """Start, stop and step."""
     return {"$range": [encoder.value(part) for part in (value.start, value.stop, value.step)]}
@@ -71,7 +83,7 @@ def decode_decimal(decoder: Decoder, node: Node) -> decimal.Decimal:
     return Decimal(decoder.text(node["$decimal"]))
 
 
-def encode_fraction(encoder: Encoder, value: fractions.Fraction) -> Node | None:
+def encode_fraction(encoder: Encoder, value: fractions.Fraction) -> Any:
     """Numerator and denominator."""
     parts = (value.numerator, value.denominator)
     if max(part.bit_length() for part in parts) > _FRACTION_BITS:
@@ -141,7 +153,7 @@ def decode_datetime(decoder: Decoder, node: Node) -> dt.datetime:
     """The inverse of `encode_datetime`."""
     import datetime as dt
 
-    made = dt.datetime.fromisoformat(decoder.text(node["$datetime"]))
+    made: dt.datetime = _local(dt.datetime.fromisoformat(decoder.text(node["$datetime"])))
     return made.replace(fold=_fold(node), tzinfo=decoder.at("tzinfo", node.get("zone")))
 
 
@@ -154,13 +166,19 @@ def decode_time(decoder: Decoder, node: Node) -> dt.time:
     """The inverse of `encode_time`."""
     import datetime as dt
 
-    made = dt.time.fromisoformat(decoder.text(node["$time"]))
+    made: dt.time = _local(dt.time.fromisoformat(decoder.text(node["$time"])))
     return made.replace(fold=_fold(node), tzinfo=decoder.at("tzinfo", node.get("zone")))
 
 
 def _zoned(encoder: Encoder, value: Any) -> Node:
     made: Node = {"fold": 1} if value.fold else {}
     return made if value.tzinfo is None else {**made, "zone": encoder.at("tzinfo", value.tzinfo)}
+
+
+def _local(made: Any) -> Any:
+    if made.tzinfo is not None:
+        raise MalformedError(f"the time {made}", expected="its zone beside it")
+    return made
 
 
 def _fold(node: Node) -> int:
@@ -200,7 +218,7 @@ def decode_timezone(decoder: Decoder, node: Node) -> dt.timezone:
     return dt.timezone(offset, *([decoder.value(node["name"])] if "name" in node else []))
 
 
-def encode_zone(encoder: Encoder, value: zoneinfo.ZoneInfo) -> Node | None:
+def encode_zone(encoder: Encoder, value: zoneinfo.ZoneInfo) -> Any:
     """Its name in the time zone database."""
     if not isinstance(value.key, str) or not _ZONE.fullmatch(value.key):
         return encoder.refuse("is a time zone without a name", "use ZoneInfo(name)")
@@ -213,7 +231,9 @@ def decode_zone(decoder: Decoder, node: Node) -> zoneinfo.ZoneInfo:
 
     key = decoder.text(node["$zone"])
     # ZoneInfo would look in a package for what the machine does not have, and import by that name
+    if not _ZONE.fullmatch(key):
+        raise MalformedError(f"the time zone {shown(key, 60)}", expected="a name of the time zone database")
     here = not zoneinfo.TZPATH or any(os.path.isfile(os.path.join(path, key)) for path in zoneinfo.TZPATH)
-    if not _ZONE.fullmatch(key) or not here:
+    if not here:
         raise MalformedError(f"the time zone {shown(key, 60)}", expected="one that this machine knows")
     return zoneinfo.ZoneInfo(key)

@@ -41,7 +41,7 @@ def _torch() -> Any:
     return sys.modules.get("torch")
 
 
-def encode_named(encoder: Encoder, value: Any) -> Node | None:
+def encode_named(encoder: Encoder, value: Any) -> Any:
     """The name of a dtype, layout, memory format or quantisation scheme."""
     name = str(value).removeprefix("torch.")
     if name not in TORCH_NAMES:
@@ -57,7 +57,7 @@ def decode_named(decoder: Decoder, node: Node) -> Any:
     return vars(_torch()).get(name, Global("torch", name)) if _torch() else Global("torch", name)
 
 
-def encode_size(encoder: Encoder, value: Any) -> Node | None:
+def encode_size(encoder: Encoder, value: Any) -> Any:
     """The sizes."""
     if any(type(size) is not int for size in value):
         return encoder.refuse("is a shape with symbolic sizes", "save it as tuple(int(n) for n in shape)")
@@ -91,7 +91,7 @@ def decode_device(decoder: Decoder, node: Node) -> Any:
         raise MalformedError(f"the device {shown(name, 40)}", expected="one that torch knows") from None
 
 
-def encode_tensor(encoder: Encoder, value: Any) -> Node | None:
+def encode_tensor(encoder: Encoder, value: Any) -> Any:
     """The name of the tensor in the data files, the stride it had where that is dense, and its role."""
     name = encoder.enter(value)
     if name is None:

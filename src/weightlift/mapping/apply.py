@@ -8,7 +8,8 @@ from collections.abc import Callable, Mapping
 from ..errors import PlanError, WeightliftError
 from ..state_dict import StateDict
 from ..tensors.mapped import MappedFiles
-from ..tensors.torch_modules import ModuleTarget, as_torch_value, optimizers_holding, set_down
+from ..tensors.setting_down import set_down
+from ..tensors.torch_modules import ModuleTarget, as_torch_value, optimizers_holding
 from ..typed import Any
 from ..values import replace
 from ..writers import Written
@@ -59,9 +60,10 @@ def apply_to_module(
     """
     report = report_of(resolution, source, target.schema)
     staged = staged_values(resolution, target)
-    replaced = set_down(target, staged, assign=assign, step=step)
+    done = set_down(target, staged, assign=assign, step=step)
+    done.keep()
     kept = 0 if assign else sum(target.slots[key].nbytes for key in staged)  # to put back after an error
-    notes = (*report.notes, *_notes(target, resolution, replaced))
+    notes = (*report.notes, *_notes(target, resolution, done.replaced))
     return replace(report, notes=notes, peak_nbytes=resolution.staged_nbytes + kept)
 
 

@@ -22,13 +22,16 @@ def _torch() -> Any:
 
 
 def to_torch(tensor: Tensor) -> torch.Tensor:
-    """Return a new torch tensor with the same dtype, shape, strides and values."""
+    """Return a new torch tensor with the same dtype, shape, strides and values.
+
+    Of `sources.OwnMemory` it is that very memory, not a copy.
+    """
     made: torch.Tensor = _Loader([tensor]).load(tensor)
     return made
 
 
 def mapping_to_torch(tensors: Mapping[str, AnyTensor]) -> dict[str, Any]:
-    """Return torch tensors by name; those that share a storage share it again."""
+    """Return torch tensors by name; those that share a storage share it again, and `OwnMemory` with its source."""
     loader = _Loader(tensors.values())
     return {name: loader.load(tensor) for name, tensor in tensors.items()}
 
@@ -44,6 +47,7 @@ class _Loader:
     def __init__(self, tensors: Iterable[AnyTensor]) -> None:
         self.torch = _torch()
         self._spans: dict[int, tuple[int, int]] = {}
+        self._widest: dict[int, int] = {}  # bytes of the widest elements that view a storage
         self._made: dict[int, Any] = {}
         self._storages: dict[tuple[int, int], Any] = {}
         for tensor in tensors:
@@ -53,6 +57,7 @@ class _Loader:
                 start -= start % 16  # every element type can still be addressed from here
                 low, high = self._spans.get(id(part.storage), (start, end))
                 self._spans[id(part.storage)] = (min(low, start), max(high, end))
+                self._widest[id(part.storage)] = max(self._widest.get(id(part.storage), 1), part.dtype.itemsize)
 
     def load(self, tensor: AnyTensor) -> Any:
         """Return the torch tensor of one lazy tensor; the same one for the same."""
@@ -96,7 +101,10 @@ class _Loader:
         made = self._storages.get(key)
         if made is None:
             start, end = self._spans[id(tensor.storage)]
-            made = self._storages[key] = _bytes_as_storage(self.torch, tensor, start, end)
+            made = _own_storage(self.torch, tensor.storage, start, end, self._widest[id(tensor.storage)])
+            if made is None:
+                made = _bytes_as_storage(self.torch, tensor, start, end)
+            self._storages[key] = made
         return made
 
     def _composite(self, tensor: Composite) -> Any:
@@ -178,6 +186,15 @@ def _check_nested(got: dict[str, Any]) -> None:
             raise TensorError(f"a nested tensor of shape {shape} at {offset}", expected=f"at most {numel} elements")
 
 
+def _own_storage(torch: Any, storage: Storage, start: int, end: int, width: int) -> Any:
+    """The untyped storage that is bytes `start` to `end` themselves; None where they are not to be had like that."""
+    memory = storage.source().memory_range(start, end - start) if storage.little_endian else None
+    if not memory:
+        return None
+    made = torch.frombuffer(memory, dtype=torch.uint8).untyped_storage()
+    return made if made.data_ptr() % width == 0 else None
+
+
 def _bytes_as_storage(torch: Any, tensor: Tensor, start: int, end: int) -> Any:
     """Read bytes `start` to `end` of the tensor's storage into a new untyped storage."""
     storage: Storage = tensor.storage
@@ -186,7 +203,7 @@ def _bytes_as_storage(torch: Any, tensor: Tensor, start: int, end: int) -> Any:
         whole = bytearray(end - start)
         step = 1 << 22
         for at in range(start, end, step):
-            whole[at - start : min(at + step, end) - start] = source.read_at(at, min(step, end - at))
+            whole[at - start : min(at + step, end) - start] = source.view_at(at, min(step, end - at))
     else:
         width = tensor.dtype.itemsize
         if start % width or (end - start) % width:

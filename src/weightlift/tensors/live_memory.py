@@ -13,9 +13,8 @@ from ..typed import Any
 from .lazy import Tensor
 from .pack import PackingSource, unit_blocks
 
-_PIECE_BYTES = 8 * MIB  # packed at once
 _LINE_BYTES = 64  # read from memory at once, whatever is wanted of it
-_TILE_ROWS, _TILE_COLUMNS = 256, 32
+_TILE_ROWS, _TILE_COLUMNS = 256, 32  # so few that torch copies them without waking other threads
 
 
 class ArrayMemory(Source):
@@ -40,7 +39,7 @@ class TorchMemory(PackingSource):
 
     __slots__ = ("flat",)
 
-    piece_bytes = _PIECE_BYTES
+    piece_bytes = 8 * MIB
 
     def __init__(self, flat: Any, name: str) -> None:
         self.flat = flat
@@ -61,7 +60,7 @@ class TorchMemory(PackingSource):
         unit = tensor.dtype.itemsize // pair
         integer = {1: torch.uint8, 2: torch.int16, 4: torch.int32, 8: torch.int64}[unit]  # moves any bits unchanged
         units = self.flat[: self.size // unit * unit].view(integer)
-        for shape, steps, offset in unit_blocks(tensor, pair, _PIECE_BYTES // unit):
+        for shape, steps, offset in unit_blocks(tensor, pair, self.piece_bytes // unit):
             piece = torch.empty(shape, dtype=integer, device=self.flat.device)
             source = units.as_strided(shape, steps, offset)
             for tile in _tiles(shape, steps, unit):

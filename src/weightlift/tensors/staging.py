@@ -6,6 +6,7 @@ same buffers are filled again, so that only the first call waits for memory to b
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 
 from ..typed import Any
@@ -59,7 +60,8 @@ class _Spans:
     def __init__(self, storage: Storage) -> None:
         self.storage = storage
         self._runs: list[tuple[int, int]] = []
-        self._copies: list[tuple[int, int, Storage]] = []
+        self._starts: list[int] = []
+        self._copies: list[Storage] = []
 
     def add(self, start: int, end: int) -> None:
         self._runs.append((start - start % _ALIGNED, end))
@@ -70,15 +72,16 @@ class _Spans:
         source = self.storage.source()
         for start, end in _merged(self._runs):
             buffer, memory = _copied(source, start, end, free)
-            self._copies.append((start, end, Storage(self.storage.key, end - start, memory)))
+            self._starts.append(start)
+            self._copies.append(Storage(self.storage.key, end - start, memory))
             buffers.append(buffer)
         return buffers
 
     def moved(self, tensor: Tensor) -> Tensor:
         """Return the tensor on the copy of its bytes."""
-        first, last = tensor.extent
-        start, copy = next((start, copy) for start, end, copy in self._copies if start <= first and last <= end)
-        return replace(tensor, storage=copy, offset=tensor.offset - start // tensor.dtype.itemsize)
+        place = bisect_right(self._starts, tensor.extent[0]) - 1
+        before = self._starts[place] // tensor.dtype.itemsize
+        return replace(tensor, storage=self._copies[place], offset=tensor.offset - before)
 
 
 def _copied(source: Any, start: int, end: int, free: dict[tuple[type, int], list[Any]]) -> tuple[Any, Any]:

@@ -1,14 +1,13 @@
-"""A live torch module as a target: what it has, and setting values down in it, all or nothing."""
+"""A live torch module as a target: what it has, and who else holds its tensors."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
-from functools import partial
+from collections.abc import Iterable, Mapping
 from sys import getrefcount
 
 from ..dtypes import DType, dtype_named
-from ..errors import PlanError, UnsupportedError, WeightliftError
+from ..errors import PlanError, UnsupportedError
 from ..typed import Any
 from ..values import dataclass
 from .as_torch import to_torch
@@ -125,96 +124,6 @@ class ModuleTarget:
                 expected="all of it (a tie), or none",
                 remedy="give one of them memory of its own (clone()) before loading",
             )
-
-
-def set_down(
-    target: ModuleTarget,
-    values: Mapping[str, Any],
-    *,
-    assign: bool,
-    step: Callable[[str], object],
-) -> dict[int, Any]:
-    """Put torch tensors into a module. After any error the module is exactly as it was.
-
-    In place, a copy of each old value is kept until all are set, so that it can be put back. `step` is told each
-    name before it is set. Returns the tensors that new ones stand in for, by their id.
-
-    Raises:
-        PlanError: a tensor that cannot be written in place.
-    """
-    import torch
-
-    run = _Setting(target)
-    try:
-        with torch.no_grad():
-            for key, value in values.items():
-                step(key)
-                slot = target.slots[key]
-                try:
-                    if assign or slot.tensor.device.type == "meta" or slot.shape is None:
-                        run.replace(slot, value)
-                    else:
-                        run.copy_in(slot, value)
-                except WeightliftError as error:
-                    error.at(repr(key))
-                    raise
-    except BaseException:
-        with torch.no_grad():
-            for back in reversed(run.undo):
-                back()
-        raise
-    return run.replaced
-
-
-class _Setting:
-    """Tensors being set, how to undo it, and what has been replaced so far."""
-
-    def __init__(self, target: ModuleTarget) -> None:
-        self.undo: list[Callable[[], object]] = []
-        self.replaced: dict[int, Any] = {}
-        self._homes: dict[View, list[Slot]] = {}  # every place of a view: tied weights have several
-        self._taken: set[int] = set()
-        for slot in target.slots.values():
-            self._homes.setdefault(slot.view, []).append(slot)
-
-    def replace(self, slot: Slot, value: Any) -> None:
-        """Hang the new value wherever the old one hangs, so that ties stay ties: of objects, and of memory."""
-        import torch
-
-        old = slot.tensor
-        if id(old) in self.replaced:
-            return
-        value = _laid_out(value, None if slot.shape is None else old)
-        if value.data_ptr() in self._taken:  # one value for two that are not tied: each needs its own memory
-            value = value.clone()
-        if value.numel():
-            self._taken.add(value.data_ptr())
-        new: dict[int, Any] = {}
-        for home in self._homes[slot.view]:
-            old = home.tensor
-            if id(old) not in new:
-                new[id(old)] = torch.nn.Parameter(value, old.requires_grad) if home.is_parameter else value
-            self.replaced[id(old)] = old
-            self.undo.append(partial(home.table.__setitem__, home.name, old))
-            home.table[home.name] = new[id(old)]
-
-    def copy_in(self, slot: Slot, value: Any) -> None:
-        """Copy into the memory that is there, in the order that it has."""
-        tensor = slot.tensor.detach()
-        if any(step == 0 and size > 1 for size, step in zip(tensor.shape, tensor.stride(), strict=True)):
-            raise PlanError("an expanded tensor: its elements share memory", remedy="load with assign=True")
-        self.undo.append(partial(tensor.copy_, tensor.clone()))
-        tensor.copy_(value)
-
-
-def _laid_out(value: Any, like: Any) -> Any:
-    """The value in memory of its own, in the order of the tensor that it replaces (rows first where it has none)."""
-    import torch
-
-    shaped = torch.empty(value.shape, device="meta") if like is None else torch.empty_like(like, device="meta")
-    if value.stride() == shaped.stride() and value.untyped_storage().nbytes() == value.numel() * value.element_size():
-        return value
-    return torch.empty_strided(value.shape, shaped.stride(), dtype=value.dtype, device=value.device).copy_(value)
 
 
 def optimizers_holding(replaced: Mapping[int, Any], slots: Iterable[Slot] = ()) -> list[tuple[str, int]]:

@@ -38,7 +38,7 @@ def durable_directory(path: str | os.PathLike[str]) -> Iterator[str]:
     part: _Part | None = None
     try:
         refuse_in_the_way(target)
-        _make_ancestors(parent, made)
+        make_ancestors(parent, made)
         clear_leftovers(parent, name)
         part = _Part(parent, name)
         yield part.path
@@ -241,8 +241,12 @@ def _give_the_name_back(part: _Part, target: str, old: str) -> None:
             os.rename(old, target)
 
 
-def _make_ancestors(parent: str, made: list[str]) -> None:
-    """Make the directories above that are missing, each durable in the one that holds it."""
+def make_ancestors(parent: str, made: list[str]) -> None:
+    """Make a directory and those above that are missing, each durable in the one that holds it; enter them in `made`.
+
+    Raises:
+        OSError: one cannot be made.
+    """
     missing: list[str] = []
     while not os.path.isdir(parent):
         missing.append(parent)

@@ -10,6 +10,7 @@ from ...mapping.apply import staged_values
 from ...mapping.resolve import Resolution
 from ...tensors.torch_modules import ModuleTarget
 from ...tensors.values_as_torch import values_to_torch
+from ...tree import storages_in
 from ...typed import Any
 from ...values import dataclass, field
 
@@ -63,6 +64,15 @@ class Filling:
         """Return the tensors of a part, by what follows its name."""
         begin = f"{name}/"
         return {key.removeprefix(begin): value for key, value in self.tensors.items() if key.startswith(begin)}
+
+    def is_shared(self, name: str) -> bool:
+        """Whether a tensor of a part lies in the same memory as one of another part."""
+        begin = f"{name}/"
+        own: set[int] = set()
+        others: set[int] = set()
+        for key, value in self.tensors.items():
+            (own if key.startswith(begin) else others).update(map(id, storages_in(value)))
+        return not own.isdisjoint(others)
 
     def lazy(self, name: str, stride: tuple[int, ...] | None = None) -> Any:
         """Return a tensor as it was read, for values that are looked at and set later."""

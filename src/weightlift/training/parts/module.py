@@ -8,7 +8,8 @@ from ...errors import PlanError
 from ...mapping.fitting import fitted
 from ...tensors.computed import Lazy
 from ...tensors.from_live import module_values
-from ...tensors.torch_modules import ModuleTarget, is_module, set_down
+from ...tensors.setting_down import set_down
+from ...tensors.torch_modules import ModuleTarget, is_module
 from ...tensors.torch_states import set_state, unwrapped
 from ...typed import Any
 from .base import Change, Filling, Kind, Reading, class_name
@@ -67,13 +68,14 @@ def _fill_tensors(
     filling.notes += [f"{name}: {note}" for note in notes]
     if left_out:
         filling.notes.append(f"{name}: {len(left_out)} entries were not saved and are left as they are")
-    before: dict[str, Any] = {}
-
-    def commit() -> None:
-        before.update({key: target.slots[key].now.detach().clone() for key in staged})
-        set_down(target, staged, assign=False, step=str)
-
-    filling.changes.append(Change(commit, lambda: set_down(target, before, assign=False, step=str)))
+    done: list[Any] = []
+    spend = not filling.is_shared(name)  # the bytes were read for this module alone
+    filling.changes.append(
+        Change(
+            lambda: done.append(set_down(target, staged, assign=False, spend=spend)),
+            lambda: [each.undo() for each in done],
+        )
+    )
 
 
 def _fill_state(
