@@ -15,6 +15,8 @@ from weightlift.errors import PlanError  # noqa: E402
 from weightlift.formats.step import open_step, verify_step  # noqa: E402
 from weightlift.training.resume import resume  # noqa: E402
 from weightlift.training.save import save  # noqa: E402
+from weightlift.training.state import TrainState  # noqa: E402
+from weightlift.training.store import CheckpointStore  # noqa: E402
 
 if not (torch.distributed.is_available() and torch.distributed.is_gloo_available()):
     pytest.skip("this torch has no gloo", allow_module_level=True)
@@ -26,7 +28,36 @@ def _go_through(rank, count, folder):
     for kind in ("fsdp", "ddp"):
         found |= {f"{kind}/{name}": value for name, value in _resume_equality(rank, kind, f"{folder}/{kind}").items()}
     found |= _refusals(rank, f"{folder}/fsdp", f"{folder}/refused")
-    return found
+    return found | {"store": _store(rank, f"{folder}/store")}
+
+
+def _store(rank, path):
+    """Four saves of which two are kept, the newest of which is then damaged."""
+    parts = build("fsdp", rank)
+    store = CheckpointStore(path, keep=2)
+    fresh = store.resume(TrainState(**parts, rng=True), default=0)
+    digests = {}
+    for step in range(1, 5):
+        train(parts)
+        store.save(TrainState(**parts, rng=True), step=step, metrics={"loss": 1.0}, wait=step < 4)
+        digests[step] = digest(parts)
+    listed = [stored.step for stored in store.list()]
+    torch.distributed.barrier()
+    if rank == 0:
+        _flip(f"{path}/step-000004/data-1-00001.safetensors")
+    torch.distributed.barrier()
+    other = build("fsdp", rank, seed=5)
+    found = store.resume(TrainState(**other, rng=True))
+    store.close()
+    return fresh, listed, found, digest(other) == digests[3], list(store.notes)
+
+
+def _flip(path):
+    with open(path, "r+b") as file:
+        file.seek(-3, os.SEEK_END)
+        byte = file.read(1)
+        file.seek(-3, os.SEEK_END)
+        file.write(bytes([byte[0] ^ 1]))
 
 
 def _resume_equality(rank, kind, path):
@@ -93,19 +124,13 @@ def _damaged(rank, path, parts):
     torch.distributed.barrier()
     before = digest(parts)
     if rank == 0:
-        with open(f"{path}/data-1-00001.safetensors", "r+b") as file:
-            file.seek(-3, os.SEEK_END)
-            byte = file.read(1)
-            file.seek(-3, os.SEEK_END)
-            file.write(bytes([byte[0] ^ 1]))
+        _flip(f"{path}/data-1-00001.safetensors")
     torch.distributed.barrier()
     given = {name: part for name, part in parts.items() if name != "data"}
     told = attempt(resume, path, **given, rng=True)
     torch.distributed.barrier()
     if rank == 0:
-        with open(f"{path}/data-1-00001.safetensors", "r+b") as file:
-            file.seek(-3, os.SEEK_END)
-            file.write(byte)
+        _flip(f"{path}/data-1-00001.safetensors")
     return told, digest(parts) == before
 
 
@@ -196,7 +221,7 @@ class TestRefusing:
             assert each["full"].startswith("WriteError:")
             assert "No space left" in each["full"]
         assert open_step(folder / "fsdp").manifest.step == 2
-        assert sorted(os.listdir(folder)) == ["ddp", "fsdp"]
+        assert sorted(os.listdir(folder)) == ["ddp", "fsdp", "store"]
 
     def test_a_changed_byte(self, told):
         """A changed byte is found on load, told on all ranks, and none of them is touched."""
@@ -205,6 +230,16 @@ class TestRefusing:
             assert text.startswith("MalformedError:")
             assert "data-1-00001.safetensors" in text
             assert same
+
+
+def test_a_store(told, folder):
+    """A store keeps what its rule says, and takes the newest that verifies for all ranks; rank 0 sets the other aside."""
+    for rank, each in enumerate(told):
+        fresh, listed, found, same, notes = each["store"]
+        assert (fresh, listed, found, same) == (0, [3, 4], 3, True)
+        assert any("wait=False" in note for note in notes)
+        assert any("set aside" in note for note in notes) == (rank == 0)
+    assert sorted(os.listdir(folder / "store"))[-2:] == ["step-000003", "step-000004.broken"]
 
 
 def _dies(rank, count, path, victim, phase):
