@@ -33,9 +33,12 @@ class Net(nn.Module):
         self.drop = nn.Dropout(0.3)
         self.last = nn.Linear(7, 3)
         self.scale = nn.Parameter(torch.ones(1))
+        self.head = nn.Linear(6, 11, bias=False)
+        self.head.weight = self.embed.weight
 
-    def forward(self, tokens):
-        return self.last(self.drop(self.norm(self.first(self.embed(tokens).mean(1))))) * self.scale
+    def forward(self, tokens):  # noqa: D102
+        mean = self.embed(tokens).mean(1)
+        return self.last(self.drop(self.norm(self.first(mean)))).sum(1) * self.scale + self.head(mean).sum(1)
 
 
 class Position:
@@ -44,10 +47,10 @@ class Position:
     def __init__(self, rank):
         self.rank, self.at = rank, 0
 
-    def state_dict(self):
+    def state_dict(self):  # noqa: D102
         return {"rank": self.rank, "at": self.at}
 
-    def load_state_dict(self, state):
+    def load_state_dict(self, state):  # noqa: D102
         self.rank, self.at = state["rank"], state["at"]
 
 
@@ -72,13 +75,13 @@ def build(kind, rank, seed=0, dtype=None):
 def start(rank):
     """Give this rank random states of its own."""
     random.seed(50 + rank)
-    np.random.seed(60 + rank)
+    np.random.seed(60 + rank)  # noqa: NPY002 - the global generator is what is saved
     torch.manual_seed(70 + rank)
 
 
 def train(parts, steps=1):
     for _ in range(steps):
-        tokens = torch.randint(0, 11, (4, 3)) + random.randrange(1) + int(np.random.randint(1))
+        tokens = torch.randint(0, 9, (4, 3)) + random.randrange(2) + np.random.randint(2)  # noqa: NPY002
         parts["data"].at += len(tokens)
         parts["model"](tokens).square().mean().backward()
         parts["optimizer"].step()
@@ -112,8 +115,7 @@ def on_ranks(count, job, *args):
         for _, sender in pipes:
             sender.close()
         until = time.monotonic() + PATIENCE
-        found = [_outcome(pipe, rank, until) for (pipe, _), rank in zip(pipes, ranks, strict=True)]
-    return found
+        return [_outcome(pipe, rank, until) for (pipe, _), rank in zip(pipes, ranks, strict=True)]
 
 
 def _outcome(pipe, process, until):
@@ -140,7 +142,7 @@ def _rank(job, rank, count, meeting, pipe, args):
             timeout=timedelta(seconds=TIMEOUT),
         )
         pipe.send(job(rank, count, *args))
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - told to the test
         pipe.send(f"{type(error).__name__}: {error}\n{traceback.format_exc()}")
     pipe.close()
     os._exit(0)  # other ranks may be dead, and torch would wait for them
@@ -150,7 +152,7 @@ def attempt(call, *args, **options):
     """Return "done", or the class and text of the error."""
     try:
         call(*args, **options)
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001 - the test looks at it
         return f"{type(error).__name__}: {error}"
     return "done"
 

@@ -8,11 +8,11 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from rank_runs import attempt, build, digest, kill_at, on_ranks, slow_commit, start, train  # noqa: E402
-
 from weightlift.formats.step import open_step, verify_step  # noqa: E402
 from weightlift.training.resume import resume  # noqa: E402
 from weightlift.training.save import save  # noqa: E402
+
+from rank_runs import attempt, build, digest, kill_at, on_ranks, slow_commit, start, train  # noqa: E402
 
 if os.environ.get("WEIGHTLIFT_RANKS") != "full":
     pytest.skip("takes minutes: make test-ranks", allow_module_level=True)
@@ -64,7 +64,7 @@ def saved(tmp_path_factory):
 @pytest.mark.parametrize("count", [1, 2, 3, 4])
 @pytest.mark.parametrize("origin", [(kind, count) for kind in KINDS for count in SAVED_ON])
 def test_any_number_of_ranks_takes_what_any_other_saved(saved, origin, count, into):
-    """Weights and moments are bit for bit the same on any number of ranks, in shards or not; what is per rank is not taken."""
+    """Weights and moments are the same bits on any number of ranks, in shards or not; what is per rank is not taken."""
     path, expected = saved[origin]
     assert verify_step(path) == []
     for found in on_ranks(count, _load, into, str(path)):

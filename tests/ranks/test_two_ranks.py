@@ -9,14 +9,14 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-from rank_runs import attempt, build, digest, kill_at, on_ranks, start, train  # noqa: E402
-
 from weightlift.errors import PlanError  # noqa: E402
 from weightlift.formats.step import open_step, verify_step  # noqa: E402
 from weightlift.training.resume import resume  # noqa: E402
 from weightlift.training.save import save  # noqa: E402
 from weightlift.training.state import TrainState  # noqa: E402
 from weightlift.training.store import CheckpointStore  # noqa: E402
+
+from rank_runs import attempt, build, digest, kill_at, on_ranks, start, train  # noqa: E402
 
 if not (torch.distributed.is_available() and torch.distributed.is_gloo_available()):
     pytest.skip("this torch has no gloo", allow_module_level=True)
@@ -148,6 +148,8 @@ def told(folder):
 
 @pytest.mark.parametrize("kind", ["fsdp", "ddp"])
 class TestResuming:
+    """What was saved is what is there again."""
+
     def test_goes_on_as_if_nothing_had_been(self, told, kind):
         """Weights, moments, random states and positions are bit for bit those of the run that was not interrupted."""
         for rank, each in enumerate(told):
@@ -183,7 +185,7 @@ class TestResuming:
         with pytest.raises(PlanError, match="'rng' was saved by 2 ranks, each its own, and here is 1"):
             resume(folder / kind, **given, rng=True)
 
-    def test_nothing_is_pickled(self, told, folder, kind):
+    def test_nothing_is_pickled(self, told, folder, kind):  # noqa: ARG002 - `told` makes it
         """The directory holds a manifest, a state and safetensors files of each rank, and no `.metadata`."""
         names = sorted(os.listdir(folder / kind))
         expected = ["MANIFEST.json", *(f"data-{rank}-00001.safetensors" for rank in range(2)), "state.json"]
@@ -191,6 +193,8 @@ class TestResuming:
 
 
 class TestRefusing:
+    """Errors are told on every rank."""
+
     def test_what_is_not_the_same_on_all(self, told):
         """A value that is written once and differs between ranks is refused on every rank, by its part's name."""
         for each in told:
@@ -233,7 +237,7 @@ class TestRefusing:
 
 
 def test_a_store(told, folder):
-    """A store keeps what its rule says, and takes the newest that verifies for all ranks; rank 0 sets the other aside."""
+    """A store keeps what its rule says, and takes the newest that verifies; rank 0 sets the other aside."""
     for rank, each in enumerate(told):
         fresh, listed, found, same, notes = each["store"]
         assert (fresh, listed, found, same) == (0, [3, 4], 3, True)

@@ -52,7 +52,8 @@ def open_step(
     """Return a checkpoint: its manifest, its state document, and its tensors by name.
 
     With `verify` every file is read once, into fresh memory that the tensors are views of, and every hash is
-    checked on the way; with `names` only those tensors, or blocks of them, are read, and checked by their own hashes. Without, the
+    checked on the way; with `names` only those tensors, or blocks of them, are read, and checked by their own hashes.
+    Without, the
     sizes, headers and the state are checked, and tensors read the files when they are asked for.
 
     Raises:

@@ -56,7 +56,4 @@ def _check_cover(shape: tuple[int, ...], boxes: list[tuple[tuple[int, ...], tupl
 
 
 def _overlap(one: tuple[tuple[int, ...], ...], other: tuple[tuple[int, ...], ...]) -> bool:
-    return all(
-        at < begin + size and begin < at + length
-        for at, length, begin, size in zip(*one, *other, strict=True)
-    )
+    return all(at < begin + size and begin < at + length for at, length, begin, size in zip(*one, *other, strict=True))

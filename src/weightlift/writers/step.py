@@ -231,6 +231,11 @@ def _pieces(chunk: bytes | bytearray | memoryview) -> Iterator[memoryview]:
 
 
 def state_text(state: Mapping[str, Any]) -> bytes:
+    """Return the text of state.json.
+
+    Raises:
+        UnsupportedError: it is no JSON. LimitError: more than a reader takes.
+    """
     try:
         text = json.dumps(state, separators=(",", ":"), allow_nan=False).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:

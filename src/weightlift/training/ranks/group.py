@@ -84,9 +84,11 @@ def error_of(name: str, text: str) -> WeightliftError:
     """Return one of our errors by the name of its class, with what another rank said."""
     from ... import errors
 
-    kind = getattr(errors, name, None)
-    known = isinstance(kind, type) and issubclass(kind, WeightliftError)
-    return (kind if known else WriteError)(printable(text))
+    kind: Any = getattr(errors, name, None)
+    if not (isinstance(kind, type) and issubclass(kind, WeightliftError)):
+        kind = WriteError
+    made: WeightliftError = kind(printable(text))
+    return made
 
 
 @contextmanager

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 from ...errors import MalformedError, PlanError, UnsupportedError, WeightliftError
 from ...formats.step import Step, open_step
@@ -116,12 +116,14 @@ def _documents(step: Step, state: TrainState, group: Group) -> dict[str, Mapping
     absent = [name for name in state if name not in saved and f"rank/{group.rank}/{name}" not in saved]
     if absent:
         raise PlanError(
-            f"the checkpoint has no {', '.join(map(repr, absent))}", expected=f"parts that were saved: {', '.join(saved)}"
+            f"the checkpoint has no {', '.join(map(repr, absent))}",
+            expected=f"parts that were saved: {', '.join(saved)}",
         )
     alone = [name for name, part in state.items() if name in saved and group.size > 1 and is_own(name, part)]
     if alone:
         raise PlanError(
-            f"{', '.join(map(repr, alone))} was saved by one process, and here are {group.size} ranks, each with its own",
+            f"{', '.join(map(repr, alone))} was saved by one process, and here are {group.size} ranks",
+            expected="what each of them had",
             remedy="leave it out, and begin it anew",
         )
     values = [name for name, document in saved.items() if document.get("kind") == "value" and "/" not in name]
@@ -141,7 +143,7 @@ def _filled(
             if name in state:
                 filled[name] = fill_part(document, state[name], saved, filling)
             if document.get("kind") == "value":
-                values[name] = filled.get(name, None) if name in state else filling.value(document.get("value"), saved)
+                values[name] = filled.get(name) if name in state else filling.value(document.get("value"), saved)
     except WeightliftError as error:
         problem = error
     group.agree(problem)

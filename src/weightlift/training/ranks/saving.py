@@ -32,9 +32,9 @@ def save(
     """Write a checkpoint of all ranks, and return on every rank when it is on the disk under its name.
 
     Every rank of the process group calls it, with the same arguments; the directory lies where all see it. Shards,
-    parameters and moments are shared out by torch's planner; random states, generators and `data` are each rank's
-    own, and so are buffers that differ; everything else has to be the same on all ranks and is written by rank 0. `progress` hears of the bytes
-    of this rank's files.
+    parameters and moments are shared out by torch's planner. Random states, generators and `data` are each rank's
+    own, and so are buffers that differ; everything else has to be the same on all ranks and is written by rank 0.
+    `progress` hears of the bytes of this rank's files.
 
     Raises:
         UnsupportedError: what cannot be written, on any rank, or is not the same on all; nothing was begun.
@@ -51,7 +51,7 @@ def save(
     return WrittenStep(os.fspath(path), manifest, nbytes, {}, ())
 
 
-def _agreed(  # noqa: PLR0913, PLR0917 - what `save` takes
+def _agreed(
     where: str,
     group: Group,
     run: TrainState,

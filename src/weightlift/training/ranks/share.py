@@ -59,7 +59,8 @@ def read_share(run: TrainState, rank: int, select: Select, without: Iterable[str
     """
     _make_whole(run)
     left = [without] if isinstance(without, str) else list(without)
-    together, apart = {}, {}
+    together: dict[str, Any] = {}
+    apart: dict[str, Any] = {}
     for name, part in run.items():
         (apart if is_own(name, part) else together)[name] = part
     if not together:

@@ -14,7 +14,7 @@ from types import TracebackType
 from ...errors import WriteError
 from ...limits import DEFAULT_LIMITS
 from ...tensors.from_live import lazy_values
-from ...typed import Any
+from ...typed import Any, Self
 from ...values import replace
 from ...writers.directory import durable_directory, target_of
 from ...writers.hashed_file import HashedFile
@@ -41,7 +41,7 @@ class Writer:
         self._folder = ""
         self._open = ExitStack()
 
-    def __enter__(self) -> Writer:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -87,7 +87,9 @@ class Writer:
         files, tensors = self._write(plan.storage_data["folder"], plan, planner)
         done: Any = Future()
         record = {"files": files, "tensors": tensors}
-        done.set_result([WriteResult(MetadataIndex(f"rank/{self.rank}"), sum(each[0] for each in files.values()), record)])
+        done.set_result(
+            [WriteResult(MetadataIndex(f"rank/{self.rank}"), sum(each[0] for each in files.values()), record)]
+        )
         return done
 
     def finish(self, metadata: Any, results: list[list[Any]]) -> None:
@@ -117,7 +119,9 @@ class Writer:
         entries = lazy_values(live) | dict(self.share.own)
         files: dict[str, Any] = {}
         records: dict[str, TensorRecord] = {}
-        pieces = shard_entries(entries, MAX_FILE_BYTES, header_bytes=DEFAULT_LIMITS.header_bytes // 2) if entries else []
+        pieces = (
+            shard_entries(entries, MAX_FILE_BYTES, header_bytes=DEFAULT_LIMITS.header_bytes // 2) if entries else []
+        )
         layouts = {data_name(i + 1, self.rank): plan_layout(piece) for i, piece in enumerate(pieces)}
         for name, layout in layouts.items():
             where = os.path.join(folder, name)
