@@ -50,6 +50,9 @@ bench: $(VENV)/.ready  ## The benchmarks of docs/performance.md, in a plain inst
 	$(BIN)/python benchmarks/bench_extract.py --python .venv-bench/bin/python --torch-python $(BIN)/python
 	$(BIN)/python benchmarks/bench_peers.py --torch-python $(BIN)/python
 	$(BIN)/python benchmarks/bench_plans.py --python .venv-bench/bin/python --torch-python $(BIN)/python
+	@test -e .venv-orbax/.ready || { $(PYTHON) -m venv .venv-orbax && .venv-orbax/bin/python -m pip install --quiet \
+		--disable-pip-version-check orbax-checkpoint && touch .venv-orbax/.ready; }
+	$(BIN)/python benchmarks/bench_training.py --torch-python $(BIN)/python --orbax-python .venv-orbax/bin/python
 
 changelog: $(VENV)/.ready  ## Gather the fragments of changelog.d/ into CHANGELOG.md
 	$(BIN)/towncrier build --yes
@@ -69,6 +72,7 @@ test-crash: $(VENV)/.ready  ## Crashes of saves, ours and others', replayed at e
 
 clean:  ## Remove everything that can be made again
 	rm -rf .venv .venv-demo .venv-architectures .venv-orbax .crash.json .crash.md .corpus demo/files build dist .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-demo .venv-orbax .venv-architectures .corpus demo/files build dist .mypy_cache .ruff_cache .hypothesis
 
 test-inference: $(VENV)/.ready  ## 10,000 random changes of known structures: no sure line may be wrong
 	WEIGHTLIFT_CASES=10000 $(BIN)/python -m pytest tests/mapping/test_infer.py

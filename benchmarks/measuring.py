@@ -114,14 +114,20 @@ class Given(argparse.Namespace):
         return tempfile.TemporaryDirectory(prefix="weightlift-bench-", dir=self.where)
 
 
-def arguments(about: str | None, *, repeats: int) -> Given:
-    """Return the command line of a benchmark."""
+def arguments(
+    about: str | None, *, repeats: int, more: Callable[[argparse.ArgumentParser], None] | None = None
+) -> Given:
+    """Return the command line of a benchmark; `more` adds options of its own."""
     parser = argparse.ArgumentParser(description=about, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--python", default=sys.executable, help="interpreter beside a weightlift command")
     parser.add_argument("--torch-python", default=sys.executable, help="interpreter that has torch")
-    parser.add_argument("--repeats", type=int, default=repeats, help="counted rounds (default: %(default)s)")
+    parser.add_argument(
+        "--repeats", "--rounds", type=int, default=repeats, help="counted rounds (default: %(default)s)"
+    )
     parser.add_argument("--markdown", action="store_true", help="print tables for a Markdown page")
     parser.add_argument("--where", help="folder on the disk to measure (default: the temporary one)")
+    if more:
+        more(parser)
     return parser.parse_args(namespace=Given())
 
 

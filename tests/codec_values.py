@@ -63,6 +63,17 @@ class Frozen:
 
 TYPES = [Colour, Bits, Point, Config, Frozen, Namespace, types.SimpleNamespace]
 
+
+def _short(strategy, name):
+    """The same strategy, whose repr in messages is a name: that of these would be thousands of lines."""
+
+    def drawn(draw):
+        return draw(strategy)
+
+    drawn.__name__ = drawn.__qualname__ = name
+    return st.composite(drawn)()
+
+
 FLOAT_BITS = st.integers(0, 2**64 - 1).map(lambda bits: struct.unpack("<d", bits.to_bytes(8, "little"))[0])
 TEXTS = st.one_of(st.text(st.characters(exclude_categories=()), max_size=8), st.sampled_from(["$int", "\ud83d\ude00"]))
 ZONES = st.one_of(
@@ -137,8 +148,8 @@ ATOMS = st.one_of(
     st.sampled_from([np.str_("a\0"), np.bytes_(b"b\0"), _ml_dtype("bfloat16").type(1.5)]),
     st.sampled_from([*Colour, *Bits, Bits.A | Bits.B]),
 )
-HASHABLE = st.recursive(
-    ATOMS,
+_HASHABLE = st.recursive(
+    _short(ATOMS, "atoms"),
     lambda inner: st.one_of(
         st.lists(inner, max_size=3).map(tuple),
         st.frozensets(inner, max_size=3),
@@ -147,7 +158,8 @@ HASHABLE = st.recursive(
     ),
     max_leaves=5,
 )
-LEAVES = st.one_of(
+HASHABLE = _short(_HASHABLE, "hashables")
+_LEAVES = st.one_of(
     HASHABLE,
     st.decimals(),
     st.builds(bytearray, st.binary(max_size=80)),
@@ -159,10 +171,12 @@ LEAVES = st.one_of(
     st.sampled_from([torch.arange(6.0).reshape(2, 3), torch.nn.Parameter(torch.ones(2)), torch.zeros(0)]),
     st.sampled_from([torch.randn(2, 3, 4, 5).to(memory_format=torch.channels_last), torch.arange(4).t()]),
 )
+LEAVES = _short(_LEAVES, "leaves")
 FACTORIES = [None, int, float, list, dict, set, str, collections.OrderedDict]
 
 
 def _containers(inner):
+    inner = _short(inner, "inner")
     dicts = st.dictionaries(HASHABLE, inner, max_size=4)
     named = st.dictionaries(st.text("abc", min_size=1, max_size=3), inner, max_size=3)
     return st.one_of(
@@ -183,7 +197,7 @@ def _containers(inner):
     )
 
 
-VALUES = st.recursive(LEAVES, _containers, max_leaves=8)
+VALUES = _short(st.recursive(LEAVES, _containers, max_leaves=8), "values")
 
 
 def lazily(encoder):

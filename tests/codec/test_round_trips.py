@@ -17,7 +17,7 @@ from weightlift.codec import Encoder, Record, decode
 from codec_values import TYPES, VALUES, Bits, Colour, Config, Frozen, Point, as_torch, lazily, same, there_and_back
 
 
-@settings(max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
 @given(VALUES)
 def test_every_value_comes_back(value):
     """Nested values of every kind are the same after JSON text, by type and bit."""
@@ -161,7 +161,7 @@ def test_random_states_come_back_and_are_small():
     assert pcg.random() == there.random()
 
 
-@pytest.mark.parametrize("kind", [bytes, bytearray, lambda raw: list(raw * 9), lambda raw: tuple(map(float, raw))])
+@pytest.mark.parametrize("kind", [bytes, bytearray, list, lambda raw: tuple(map(float, raw))])
 def test_long_runs_of_bytes_and_numbers_are_tensors(kind):
     """What would be long in JSON lies beside the tensors, and comes back from lazy and torch tensors."""
     value = kind(random.Random(0).randbytes(80_000))

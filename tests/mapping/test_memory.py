@@ -38,7 +38,7 @@ PLANS = {
 def path(tmp_path_factory):
     path = tmp_path_factory.mktemp("memory") / "experts.safetensors"
     values = np.arange(ROWS * COLUMNS, dtype=np.float32).reshape(ROWS, COLUMNS) % 97
-    wl.StateDict.of({f"e.{i}.w": values for i in range(3)}).save(path)
+    wl.StateDict.of({f"e.{i}.w": values.copy() for i in range(3)}).save(path)
     return path
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import fcntl
 import gc
 import os
 import signal
@@ -120,3 +122,14 @@ def test_a_lock_file_that_leads_elsewhere_is_not_followed(tmp_path):
     with pytest.raises(StoreError, match="cannot be locked for writing"):
         DirectoryLock(str(tmp_path)).take()
     assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_file_system_without_locks_is_said(tmp_path, monkeypatch, caplog):
+    """Where the system has no locks the run goes on, with a warning that nobody keeps others out."""
+
+    def none(*_):
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr(fcntl, "lockf", none)
+    assert DirectoryLock(str(tmp_path)).take()
+    assert "this file system has no locks" in caplog.text

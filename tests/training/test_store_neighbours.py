@@ -129,3 +129,18 @@ def test_a_step_that_disappears_is_not_missed(tmp_path):
     (tmp_path / "step-000001").rmdir()
     store.save(Run(model="w"), step=3)
     assert names(tmp_path) == ["step-000002", "step-000003"]
+
+
+@pytest.mark.parametrize("there", ["nothing in it", "a broken checkpoint"])
+def test_what_was_replaced_stays_where_the_new_one_is_in_doubt(tmp_path, there):
+    """The older half of a replacement is not cleared while what has its name is no sound checkpoint."""
+    with CheckpointStore(tmp_path) as store:
+        for step in (1, 2):
+            store.save(Run(model="w"), step=step)
+    os.rename(tmp_path / "step-000002", tmp_path / ".step-000002.old")
+    (tmp_path / "step-000002").mkdir()
+    if there == "a broken checkpoint":
+        (tmp_path / "step-000002" / "state.json").write_text("{}")
+    with CheckpointStore(tmp_path) as store:
+        assert store.resume(Run(model="")) == 1
+    assert (tmp_path / ".step-000002.old" / "MANIFEST.json").exists()

@@ -47,6 +47,8 @@ class Trip:
         """Return what stands in for one function."""
 
         def call(*args, **more):
+            if sys._getframe(1).f_code.co_name == "__del__":
+                return real(*args, **more)  # a file of another test, collected just now
             self.count += 1
             self.calls.append(name)
             if self.count == self.at and not self.after:

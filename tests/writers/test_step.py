@@ -62,7 +62,7 @@ def test_verified_tensors_are_in_memory_of_their_own(trained):
     tensor = open_step(path).tensors["model/w"]
     for name in os.listdir(path):
         (path / name).unlink()
-    memory = tensor.storage.source().memory()
+    memory = tensor.storage.source().memory_range(0, tensor.nbytes)
     before = tensor.tobytes()
     memory[0] ^= 1
     assert tensor.tobytes() == bytes([before[0] ^ 1]) + before[1:]

@@ -100,13 +100,12 @@ def encode_array(encoder: Encoder, value: Any) -> Any:
             return encoder.refuse("is an array of Python objects", "save it as a list")
         remedy = "save each field as an array" if value.dtype.names else "cast it to a type that torch has"
         return encoder.refuse(f"is an array of {value.dtype}", remedy)
+    order = {"order": "F"} if value.flags.f_contiguous and not value.flags.c_contiguous else {}
     if _RAW.fullmatch(code):
-        return {"$array": encoder.enter_bytes(value.tobytes()), "dtype": code, "shape": list(value.shape)}
-    name = encoder.enter(value)
-    columns_first = value.flags.f_contiguous and not value.flags.c_contiguous
-    if name is None:
-        return None
-    return {"$array": name, "dtype": code, **({"order": "F"} if columns_first else {})}
+        name = encoder.enter_bytes(value.tobytes())
+        return {"$array": name, "dtype": code, "shape": list(value.shape), **order}
+    entered = encoder.enter(value)
+    return None if entered is None else {"$array": entered, "dtype": code, **order}
 
 
 def encode_lazy_array(name: str, held: Tensor) -> Node:
@@ -121,20 +120,28 @@ def decode_array(decoder: Decoder, node: Node) -> np.ndarray[Any, Any]:
     import numpy as np
 
     dtype = _dtype(decoder, node.get("dtype"))
-    if dtype.kind in "USmM":
-        shape = _shape(node.get("shape"))
-        raw = bytearray(decoder.raw(node["$array"]))
-        count = 1
-        for size in shape:
-            count *= size
-        if count * dtype.itemsize != len(raw) or not dtype.itemsize:
-            raise MalformedError(f"an array {list(shape)} of {dtype} in {len(raw)} bytes")
-        return np.ndarray(shape, dtype, raw)
-    made = _as_array(decoder.tensor(node["$array"], None), dtype)
+    is_raw = dtype.kind in "USmM"
     order = node.get("order", "C")
-    if order not in ("C", "F") or "shape" in node:
-        raise MalformedError(f"an array in the order {shown(order, 40)}", expected="C or F")
-    return np.asarray(made, order=order)
+    if order not in ("C", "F") or ("shape" in node) != is_raw:
+        raise MalformedError(
+            f"an array of {dtype} in the order {shown(order, 40)}", expected="C or F; a shape of bytes"
+        )
+    if is_raw:
+        return np.asarray(_from_bytes(decoder, node, dtype), order=order)
+    return np.asarray(_as_array(decoder.tensor(node["$array"], None), dtype), order=order)
+
+
+def _from_bytes(decoder: Decoder, node: Node, dtype: np.dtype[Any]) -> np.ndarray[Any, Any]:
+    import numpy as np
+
+    shape = _shape(node["shape"])
+    raw = bytearray(decoder.raw(node["$array"]))
+    count = 1
+    for size in shape:
+        count *= size
+    if count * dtype.itemsize != len(raw) or not dtype.itemsize:
+        raise MalformedError(f"an array {list(shape)} of {dtype} in {len(raw)} bytes")
+    return np.ndarray(shape, dtype, raw)
 
 
 def _shape(shape: Any) -> tuple[int, ...]:

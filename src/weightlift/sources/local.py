@@ -25,9 +25,11 @@ class LocalFile(Source):
             raise SourceError(f"a {type(path).__name__} is no path", expected="a str or a path") from None
         self.name = os.path.basename(self.path) or self.path
         try:
-            there = self.path if folder_fd is None else self.name
             flags = os.O_RDONLY | getattr(os, "O_BINARY", 0) | getattr(os, "O_NONBLOCK", 0)
-            self._fd = os.open(there, flags, dir_fd=folder_fd)
+            if folder_fd is None:
+                self._fd = os.open(self.path, flags)
+            else:
+                self._fd = os.open(self.name, flags, dir_fd=folder_fd)
             mode = os.fstat(self._fd)
         except FileNotFoundError:
             raise SourceError("no such file", remedy="check the path", where=self.path) from None

@@ -12,6 +12,9 @@ from .pack import packed_chunks
 if TYPE_CHECKING:
     import torch
 
+_ALIGNED = 64
+"""What torch aligns its memory to, in bytes: a sum over memory that lies otherwise has another last bit."""
+
 
 def _torch() -> Any:
     try:
@@ -101,7 +104,7 @@ class _Loader:
         made = self._storages.get(key)
         if made is None:
             start, end = self._spans[id(tensor.storage)]
-            made = _own_storage(self.torch, tensor.storage, start, end, self._widest[id(tensor.storage)])
+            made = _own_storage(self.torch, tensor.storage, start, end)
             if made is None:
                 made = _bytes_as_storage(self.torch, tensor, start, end)
             self._storages[key] = made
@@ -186,13 +189,13 @@ def _check_nested(got: dict[str, Any]) -> None:
             raise TensorError(f"a nested tensor of shape {shape} at {offset}", expected=f"at most {numel} elements")
 
 
-def _own_storage(torch: Any, storage: Storage, start: int, end: int, width: int) -> Any:
+def _own_storage(torch: Any, storage: Storage, start: int, end: int) -> Any:
     """The untyped storage that is bytes `start` to `end` themselves; None where they are not to be had like that."""
     memory = storage.source().memory_range(start, end - start) if storage.little_endian else None
     if not memory:
         return None
     made = torch.frombuffer(memory, dtype=torch.uint8).untyped_storage()
-    return made if made.data_ptr() % width == 0 else None
+    return made if made.data_ptr() % _ALIGNED == 0 else None
 
 
 def _bytes_as_storage(torch: Any, tensor: Tensor, start: int, end: int) -> Any:
@@ -200,14 +203,15 @@ def _bytes_as_storage(torch: Any, tensor: Tensor, start: int, end: int) -> Any:
     storage: Storage = tensor.storage
     source = storage.source()
     if storage.little_endian:
-        whole = bytearray(end - start)
+        flat_bytes = torch.empty(end - start, dtype=torch.uint8)  # aligned as all of torch's memory is
+        whole = memoryview(flat_bytes.numpy())
         step = 1 << 22
         for at in range(start, end, step):
             whole[at - start : min(at + step, end) - start] = source.view_at(at, min(step, end - at))
-    else:
-        width = tensor.dtype.itemsize
-        if start % width or (end - start) % width:
-            raise TensorError("a big-endian storage that is viewed with several element sizes")
-        flat = Tensor(tensor.dtype, ((end - start) // width,), (1,), start // width, storage)
-        whole = bytearray(b"".join(packed_chunks(flat)))
-    return torch.frombuffer(whole, dtype=torch.uint8).untyped_storage()
+        return flat_bytes.untyped_storage()
+    width = tensor.dtype.itemsize
+    if start % width or (end - start) % width:
+        raise TensorError("a big-endian storage that is viewed with several element sizes")
+    flat = Tensor(tensor.dtype, ((end - start) // width,), (1,), start // width, storage)
+    swapped = bytearray(b"".join(packed_chunks(flat)))
+    return torch.frombuffer(swapped, dtype=torch.uint8).untyped_storage()

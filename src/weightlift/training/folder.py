@@ -74,7 +74,9 @@ class StoreFolder:
                 if shown_name(name) != name and not os.path.lexists(back) and not stranger(self._at(name)):
                     os.rename(self._at(name), back)
                     flush_folder(self.path)
-            for owner in {leftover_of(name) for name in left}:
+            contents = self.read()
+            doubtful = {step_name(stored.step) for stored in contents.steps if stored.problem} | {*contents.strangers}
+            for owner in {leftover_of(name) for name in left} - doubtful:  # it may be all that is left of the step
                 clear_leftovers(self.path, owner)
         except OSError as error:
             self.say(f"what was left behind by a crash cannot be cleared: {error.strerror}")

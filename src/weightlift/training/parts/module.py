@@ -9,6 +9,7 @@ from ...mapping.fitting import fitted
 from ...tensors.computed import Lazy
 from ...tensors.from_live import module_values
 from ...tensors.setting_down import set_down
+from ...tensors.setting_down import SetDown, set_down
 from ...tensors.torch_modules import ModuleTarget, is_module
 from ...tensors.torch_states import set_state, unwrapped
 from ...typed import Any
@@ -76,6 +77,12 @@ def _fill_tensors(
             lambda: [each.undo() for each in done],
         )
     )
+    done: list[SetDown] = []
+
+    def undo() -> None:
+        for each in done:
+            each.undo()
+    filling.changes.append(Change(lambda: done.append(set_down(target, staged, assign=False)), undo))
 
 
 def _fill_state(
