@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..errors import MalformedError, WeightliftError
+from ..errors import MalformedError, WeightliftError, shown
 from ..tensors import Tensor
 from ..tensors.joining import join
 from ..typed import Any
 from ..writers.manifest import Shard, TensorRecord
 
 
-def with_joined(tensors: Mapping[str, Any], records: Mapping[str, TensorRecord]) -> dict[str, Any]:
+def with_joined(
+    tensors: Mapping[str, Any], records: Mapping[str, TensorRecord], ties: Any = None
+) -> dict[str, Any]:
     """Return the tensors with every block replaced by the whole that it belongs to. Reads nothing.
+
+    `ties`: further names of wholes, name -> the name that it was written under.
 
     Raises:
         MalformedError: blocks that do not make a whole, or a whole whose name another tensor has; names it.
     """
     blocks = blocks_of(records)
-    if not blocks:
-        return dict(tensors)
     made: dict[str, Any] = {}
     for name, tensor in tensors.items():
         shard = shard_of(records, name)
@@ -29,7 +31,15 @@ def with_joined(tensors: Mapping[str, Any], records: Mapping[str, TensorRecord])
             made[name] = tensor
         elif shard.of not in made:
             made[shard.of] = _whole(shard.of, blocks[shard.of], tensors)
-    return made
+    return made | _tied(made, {} if ties is None else ties)
+
+
+def _tied(made: Mapping[str, Any], ties: Any) -> dict[str, Any]:
+    if not isinstance(ties, dict) or any(not isinstance(kept, str) or kept not in made for kept in ties.values()):
+        raise MalformedError(f"ties {shown(ties)}", expected="name -> name of a tensor")
+    if name := next((name for name in ties if name in made), None):
+        raise MalformedError(f"{name!r} is tied to {ties[name]!r}, and there itself", expected="one of them")
+    return {name: made[kept] for name, kept in ties.items()}
 
 
 def blocks_of(records: Mapping[str, TensorRecord]) -> dict[str, list[Shard]]:

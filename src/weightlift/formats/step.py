@@ -137,7 +137,7 @@ class _Opened:
             if twice := next((key for key in entries if key in tensors), None):
                 raise MalformedError(f"{twice!r} is in two files", expected="each name once").at(data.name)
             tensors |= entries
-        whole = with_joined(tensors, self.manifest.tensors)
+        whole = with_joined(tensors, self.manifest.tensors, state.get("ties"))
         tensors = whole if names is None else _selected(tensors | whole, names)
         if verified:
             needed = None if names is None else {id(storage) for storage in _storages(tensors)}

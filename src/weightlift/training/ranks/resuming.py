@@ -95,13 +95,16 @@ def _read(
         problem = error
     group.agree(problem)
     dcp.StorageReader.register(Reader)
+    tied = {name: kept for name, kept in (step.state.get("ties") or {}).items() if {name, kept} <= staged.keys()}
+    staged = {name: target for name, target in staged.items() if name not in tied}
     planner = dcp.DefaultLoadPlanner(flatten_state_dict=False, flatten_sharded_tensors=False)
     dcp.load(dict(staged), storage_reader=Reader(step, staged), planner=planner, process_group=group.handle)
     modules = {name: unwrapped(module) for name, module in modules_of(state).items()}
     tensors = {name: whole.get(name, held) for name, held in step.tensors.items()}
     tensors |= {name.split("/", 2)[2]: whole[name] for name in other_buffers(tensors) if name in whole}
+    laid_out = staged | {name: staged[kept] for name, kept in tied.items()}
     notes = notes_of(step.state, step.tensors, step.path, group.size)
-    return documents, RankFilling(Filling(tensors, names, {}, modules, types, notes=notes), staged)
+    return documents, RankFilling(Filling(tensors, names, {}, modules, types, notes=notes), laid_out)
 
 
 def _saved_name(step: Step, name: str, group: Group) -> str:

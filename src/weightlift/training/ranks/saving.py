@@ -85,7 +85,7 @@ def _agreed(
         documents |= each["apart"]
         parts |= each["parts"]
     share = _with_buffers(share, group.rank, said["buffers"], told[0]["buffers"])
-    state = {"weightlift_state": 1, "ranks": group.size, "parts": documents}
+    state = {"weightlift_state": 1, "ranks": group.size, "ties": dict(share.ties), "parts": documents}
     return Manifest(hash_name, step, metrics, parts, share.partial, written_by()), state, share
 
 

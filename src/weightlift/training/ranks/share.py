@@ -37,6 +37,8 @@ class Share:
     """Part -> hash of what has to be the same on all ranks."""
     buffers: Mapping[str, Any]
     """Name -> lazy tensor of a module that each rank may have of its own: running statistics."""
+    ties: Mapping[str, str]
+    """Name of a sharded tensor -> the name that it is written under."""
     parts: Mapping[str, str]
     partial: tuple[str, ...]
 
@@ -74,7 +76,7 @@ def read_share(run: TrainState, rank: int, select: Select, without: Iterable[str
     documents = dict(collected.document["parts"])
     _refuse_stray_shards(encoder, documents, run)
     planned = _planned(encoder, documents, run)
-    loose = {name: held for name, held in encoder.tensors.items() if name not in planned}
+    loose = {name: held for name, held in encoder.tensors.items() if name not in planned and name not in encoder.ties}
     digests = {name: _digest(name, document, loose) for name, document in documents.items()}
     modules = tuple(f"{name}/" for name in modules_of(run))
     buffers = {name: held for name, held in loose.items() if name.startswith(modules) and isinstance(held, Tensor)}
@@ -83,7 +85,7 @@ def read_share(run: TrainState, rank: int, select: Select, without: Iterable[str
     if rank == 0:
         own |= loose
     partial = (*left, *(name for name in collected.partial if name not in left))
-    return Share(planned, own, documents, written, digests, buffers, kinds, partial)
+    return Share(planned, own, documents, written, digests, buffers, encoder.ties, kinds, partial)
 
 
 def _make_whole(run: TrainState) -> None:
