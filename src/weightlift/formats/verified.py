@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 
 from ..errors import MalformedError, TruncatedError, WeightliftError
@@ -16,7 +16,8 @@ from .base import Opening
 from .safetensors import read_plain
 
 _CHUNK = 2 << 20  # read and hashed at once: stays in the cache
-_MAPPED = 1 << 20  # from here on a tensor that is read alone gets pages of its own
+_MAPPED = 1 << 20  # bytes: from here on a tensor gets pages of its own
+_ALIGNED = 64  # bytes: torch then takes the memory as it is
 _DAMAGED = "it is damaged: take another step"
 
 
@@ -75,22 +76,20 @@ class DataFile:
 
         Returns what is not as the manifest says.
         """
+        spans = [span for span in self._spans() if needed is None or id(span[0]) in needed]
+        memories = _memories([end - begin for _, begin, end in spans])
+        pairs = list(zip(spans, memories, strict=True))
         if needed is None:
-            memory = _memory(self.record.nbytes - len(self.header))
-            problems = self._go_through(hash_name, memory)
-            at = 0
-            for storage, begin, end in self._spans():
-                at = begin - len(self.header)
-                storage.data = OwnMemory(memory[at : at + end - begin], storage.key)
-            return problems
-        problems = []
-        for storage, begin, end in self._spans():
-            if id(storage) in needed:
-                memory = _memory(end - begin)
-                _fill(self.file, memory, begin)
-                problems += self._compare(storage.key, hash_of(hash_name, memory))
-                storage.data = OwnMemory(memory, storage.key)
+            problems = self._go_through(hash_name, [memory for _, memory in pairs])
+        else:
+            problems = [each for (storage, begin, _), m in pairs for each in self._alone(hash_name, storage, begin, m)]
+        for (storage, _, _), memory in pairs:
+            storage.data = OwnMemory(memory, storage.key)
         return problems
+
+    def _alone(self, hash_name: str, storage: Storage, begin: int, memory: memoryview) -> list[WeightliftError]:
+        _fill(self.file, memory, begin)
+        return self._compare(storage.key, hash_of(hash_name, memory))
 
     def check(self, hash_name: str) -> list[WeightliftError]:
         """Read everything, keep nothing; return what is not as the manifest says."""
@@ -105,32 +104,22 @@ class DataFile:
             spans.append((tensor.storage, begin, begin + tensor.storage.nbytes))
         return sorted(spans, key=lambda span: span[1:])
 
-    def _go_through(self, hash_name: str, memory: memoryview | None) -> list[WeightliftError]:
-        """Read the tensors' bytes once and in order, into memory or nowhere; hash the file and each tensor."""
+    def _go_through(self, hash_name: str, memories: list[memoryview] | None) -> list[WeightliftError]:
+        """Read the tensors' bytes once and in order, each into its memory or nowhere; hash the file and each tensor."""
         make = hasher(hash_name)
         whole = make()
         whole.update(self.header)
         problems: list[WeightliftError] = []
-        spans = iter(self._spans())
-        storage, _, end = next(spans, (None, 0, 0))
-        own = make()
-        at = len(self.header)
-        for chunk in _chunks(self.file, at, memory):
-            whole.update(chunk)
-            used = 0
-            while storage is not None:
-                part = chunk[used : end - at]
-                own.update(part)
-                used += len(part)
-                if at + used < end:
-                    break
-                problems += self._compare(storage.key, own.hexdigest())
-                storage, _, end = next(spans, (None, 0, 0))
-                own = make()
-            at += len(chunk)
-        while storage is not None:  # without bytes, at the end
+        buffer = memoryview(bytearray(_CHUNK))
+        for i, (storage, begin, end) in enumerate(self._spans()):  # which follow each other without a gap
+            own = make()
+            for at in range(begin, end, _CHUNK):
+                count = min(_CHUNK, end - at)
+                chunk = memories[i][at - begin : at - begin + count] if memories else buffer[:count]
+                _fill(self.file, chunk, at)
+                whole.update(chunk)
+                own.update(chunk)
             problems += self._compare(storage.key, own.hexdigest())
-            storage, _, end = next(spans, (None, 0, 0))
         if not problems and whole.hexdigest() != self.record.hash:
             found = f"its {hash_name} is {whole.hexdigest()}"
             problems.append(MalformedError(found, expected=self.record.hash, remedy=_DAMAGED, where=self.name))
@@ -144,26 +133,29 @@ class DataFile:
         return [error.at(repr(key))]
 
 
-def _memory(nbytes: int) -> memoryview:
-    """Return fresh memory, aligned to 16 bytes at least, in large pages where it can: small ones cost much time."""
-    if nbytes < _MAPPED:
-        return memoryview(bytearray(nbytes))
-    pages = mmap.mmap(-1, nbytes)
-    if hasattr(mmap, "MADV_HUGEPAGE"):
+def _memories(sizes: list[int]) -> list[memoryview]:
+    """Return fresh memory for each tensor, aligned as tensor libraries do.
+
+    Large tensors have pages of their own, which are freed with them; small ones share some.
+    """
+    places, at = [], 0
+    for nbytes in sizes:
+        places.append(at)
+        at += 0 if nbytes >= _MAPPED else -(-nbytes // _ALIGNED) * _ALIGNED
+    shared = _pages(at)
+    return [
+        _pages(nbytes) if nbytes >= _MAPPED else shared[place : place + nbytes]
+        for nbytes, place in zip(sizes, places, strict=True)
+    ]
+
+
+def _pages(nbytes: int) -> memoryview:
+    """Return fresh memory that begins with a page, in large pages where it can: small ones cost much time."""
+    pages = mmap.mmap(-1, max(nbytes, 1))
+    if nbytes >= _MAPPED and hasattr(mmap, "MADV_HUGEPAGE"):
         with suppress(OSError):  # a kernel without them
             pages.madvise(mmap.MADV_HUGEPAGE)
-    return memoryview(pages)
-
-
-def _chunks(file: LocalFile, begin: int, memory: memoryview | None) -> Iterator[memoryview]:
-    """Yield what follows `begin`, in order, read into the memory or into the same buffer again and again."""
-    nbytes = file.size - begin
-    buffer = memoryview(bytearray(min(_CHUNK, nbytes))) if memory is None else memory
-    for at in range(0, nbytes, _CHUNK):
-        count = min(_CHUNK, nbytes - at)
-        chunk = buffer[:count] if memory is None else buffer[at : at + count]
-        _fill(file, chunk, begin + at)
-        yield chunk
+    return memoryview(pages)[:nbytes]
 
 
 def _fill(file: LocalFile, memory: memoryview, offset: int) -> None:

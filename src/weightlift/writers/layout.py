@@ -66,13 +66,8 @@ class Layout:
     """Names that overlapped another tensor in part and are written as their own copy."""
 
 
-def plan_layout(
-    entries: Mapping[str, Any], versions: Any = None, metadata: Mapping[str, str] | None = None, *, alignment: int = 1
-) -> Layout:
+def plan_layout(entries: Mapping[str, Any], versions: Any = None, metadata: Mapping[str, str] | None = None) -> Layout:
     """Return where everything goes. Reads nothing.
-
-    Every tensor begins at a multiple of its element size. With an `alignment`, those whose bytes are a multiple of
-    it come first, so that they begin at one too.
 
     Raises:
         TensorError: a tensor without data, or that does not fit its storage.
@@ -92,7 +87,7 @@ def plan_layout(
     owned, record.ties, unshared = _without_aliases(plain, record)
     places = {key: i for i, key in enumerate(entries)}
     record.places |= {key: places[key] for key in (*record.ties, *record.views) if key in places}
-    header, ordered, nbytes = _header(owned, record, metadata or {}, alignment)
+    header, ordered, nbytes = _header(owned, record, metadata or {})
     return Layout(ordered, header, nbytes, record.ties, unshared)
 
 
@@ -165,13 +160,13 @@ def _settle_overlaps(group: dict[str, Tensor], record: Record, unshared: list[st
 
 
 def _header(
-    owned: dict[str, Lazy], record: Record, metadata: Mapping[str, str], alignment: int
+    owned: dict[str, Lazy], record: Record, metadata: Mapping[str, str]
 ) -> tuple[bytes, list[tuple[str, Lazy]], int]:
     """Return the header with its length, and the tensors in the order of their bytes."""
     forms = {key: _written_form(key, tensor, record) for key, tensor in owned.items()}
-    order = sorted(owned, key=lambda key: owned[key].nbytes % alignment > 0)
+    order = list(owned)
     if not _is_aligned([(owned[key].nbytes, forms[key][0].itemsize) for key in order]):
-        order.sort(key=lambda key: (owned[key].nbytes % alignment > 0, -forms[key][0].itemsize))
+        order.sort(key=lambda key: -forms[key][0].itemsize)
     begins, at = {}, 0
     for key in order:
         begins[key] = at

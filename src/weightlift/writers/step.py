@@ -28,7 +28,6 @@ from .shards import shard_entries
 MAX_FILE_BYTES = 4 << 30
 """Bytes of tensors in one data file, unless one tensor alone is larger."""
 
-_ALIGNMENT = 64  # bytes: what tensor libraries align memory to, so that readers can take it as it is
 _CHUNK = 1 << 20  # hashed and written while it is in the cache
 _BESIDE = 1 << 16  # bytes that the file system itself may need for a directory and its entries
 
@@ -123,7 +122,7 @@ def _plan(tensors: Mapping[str, Any], most: int) -> dict[str, Layout]:
     home: dict[str, str] = {}
     for i, shard in enumerate(shard_entries(tensors, most, header_bytes=DEFAULT_LIMITS.header_bytes // 2)):
         name = data_name(i + 1)
-        layouts[name] = plan_layout(shard, alignment=_ALIGNMENT)
+        layouts[name] = plan_layout(shard)
         for key, _ in layouts[name].tensors:
             if home.setdefault(key, name) != name:
                 raise UnsupportedError(f"two tensors would be called {key!r}", remedy="rename one of them")

@@ -8,7 +8,6 @@ from ...errors import PlanError
 from ...mapping.fitting import fitted
 from ...tensors.computed import Lazy
 from ...tensors.from_live import module_values
-from ...tensors.setting_down import set_down
 from ...tensors.setting_down import SetDown, set_down
 from ...tensors.torch_modules import ModuleTarget, is_module
 from ...tensors.torch_states import set_state, unwrapped
@@ -69,20 +68,14 @@ def _fill_tensors(
     filling.notes += [f"{name}: {note}" for note in notes]
     if left_out:
         filling.notes.append(f"{name}: {len(left_out)} entries were not saved and are left as they are")
-    done: list[Any] = []
-    spend = not filling.is_shared(name)  # the bytes were read for this module alone
-    filling.changes.append(
-        Change(
-            lambda: done.append(set_down(target, staged, assign=False, spend=spend)),
-            lambda: [each.undo() for each in done],
-        )
-    )
     done: list[SetDown] = []
+    spend = not filling.is_shared(name)  # the bytes were read for this module alone
 
     def undo() -> None:
         for each in done:
             each.undo()
-    filling.changes.append(Change(lambda: done.append(set_down(target, staged, assign=False)), undo))
+
+    filling.changes.append(Change(lambda: done.append(set_down(target, staged, assign=False, spend=spend)), undo))
 
 
 def _fill_state(
