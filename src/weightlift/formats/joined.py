@@ -11,9 +11,7 @@ from ..typed import Any
 from ..writers.manifest import Shard, TensorRecord
 
 
-def with_joined(
-    tensors: Mapping[str, Any], records: Mapping[str, TensorRecord], ties: Any = None
-) -> dict[str, Any]:
+def with_joined(tensors: Mapping[str, Any], records: Mapping[str, TensorRecord], ties: Any = None) -> dict[str, Any]:
     """Return the tensors with every block replaced by the whole that it belongs to. Reads nothing.
 
     `ties`: further names of wholes, name -> the name that it was written under.
