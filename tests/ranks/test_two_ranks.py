@@ -101,7 +101,19 @@ def _refusals(rank, good, path):
         "absent": attempt(resume, good, model=parts["model"], ema=parts["scheduler"]),
         "full": _full_disk(rank, good, parts),
     }
-    return found | {"damaged": _damaged(rank, good, parts)}
+    found |= {"damaged": _damaged(rank, good, parts)}
+    broken = parts | ({"scheduler": Broken()} if rank else {})
+    return found | {"its own error": attempt(save, path, **broken)}
+
+
+class Broken:
+    """A part whose own code fails."""
+
+    def state_dict(self):  # noqa: D102
+        raise RuntimeError("no state today")
+
+    def load_state_dict(self, state):  # noqa: D102
+        raise AssertionError(state)
 
 
 def _full_disk(rank, path, parts):
@@ -226,6 +238,12 @@ class TestRefusing:
             assert "No space left" in each["full"]
         assert open_step(folder / "fsdp").manifest.step == 2
         assert sorted(os.listdir(folder)) == ["ddp", "fsdp", "store"]
+
+    def test_an_error_of_one_rank_alone(self, told):
+        """An error in the code of one rank's part comes out there as it is, and the others do not wait for it."""
+        assert told[1]["its own error"] == "RuntimeError: no state today"
+        assert told[0]["its own error"].startswith("WriteError:")
+        assert "another rank has died or does not answer" in told[0]["its own error"]
 
     def test_a_changed_byte(self, told):
         """A changed byte is found on load, told on all ranks, and none of them is touched."""

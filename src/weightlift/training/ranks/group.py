@@ -57,12 +57,13 @@ class Group:
 
         raw = torch.frombuffer(bytearray(json.dumps(message, allow_nan=False).encode("ascii")), dtype=torch.uint8)
         sizes = [torch.zeros(1, dtype=torch.int64) for _ in range(self.size)]
-        dist.all_gather(sizes, torch.tensor([len(raw)]), group=self.handle)
-        longest = max(int(size) for size in sizes)
-        padded = torch.zeros(longest, dtype=torch.uint8)
-        padded[: len(raw)] = raw
-        heard = [torch.empty(longest, dtype=torch.uint8) for _ in range(self.size)]
-        dist.all_gather(heard, padded, group=self.handle)
+        with talking():
+            dist.all_gather(sizes, torch.tensor([len(raw)]), group=self.handle)
+            longest = max(int(size) for size in sizes)
+            padded = torch.zeros(longest, dtype=torch.uint8)
+            padded[: len(raw)] = raw
+            heard = [torch.empty(longest, dtype=torch.uint8) for _ in range(self.size)]
+            dist.all_gather(heard, padded, group=self.handle)
         return [json.loads(bytes(each[: int(size)].tolist())) for each, size in zip(heard, sizes, strict=True)]
 
     def agree(self, problem: WeightliftError | None, *, message: Any = None) -> list[Any]:
@@ -102,19 +103,34 @@ def group_of_run(where: str) -> Iterator[Group]:
     from torch.distributed.checkpoint.api import CheckpointException
 
     try:
-        yield Group(_handle())
+        with talking():
+            handle = _handle()
+        yield Group(handle)
     except CheckpointException as error:  # a BaseException: `except Exception` of a training loop would miss it
         raise _failure(error).at(where) from None
-    except WeightliftError:
+    except WeightliftError as error:
+        raise error if where in error.where else error.at(where) from None
+    except BaseException:  # of this rank alone, such as a state_dict() that fails: the others must not wait for it
+        _take_down()
         raise
-    except RuntimeError as error:  # what gloo, stores and collectives raise
+
+
+@contextmanager
+def talking() -> Iterator[None]:
+    """Around what ranks do together: what gloo, stores and collectives raise becomes one error.
+
+    Raises:
+        WriteError: a rank has died or does not answer; our group is taken down.
+    """
+    try:
+        yield
+    except RuntimeError as error:
         _take_down()
         reason = str(error).partition("\n")[0]
         raise WriteError(
             f"another rank has died or does not answer ({reason:.200})",
             expected="all ranks to make the same call",
             remedy="the previous checkpoint is whole: start all ranks again and resume",
-            where=where,
         ) from None
 
 

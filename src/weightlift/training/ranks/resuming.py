@@ -14,7 +14,7 @@ from ..resume import Resumed, commit_all, fill_part, parts_of
 from ..save import modules_of, parameter_names
 from ..state import TrainState, as_state
 from .filling import RankFilling
-from .group import Group, group_of_run
+from .group import Group, group_of_run, talking
 from .reader import Reader
 from .share import is_own
 from .targets import leaves, targets_of
@@ -38,14 +38,11 @@ def resume(
     state = as_state(run)
     where = os.fspath(path)
     with group_of_run(where) as group:
-        try:
-            step = _opened(where, group)
-            _refuse_plan(plan, group)
-            documents, filling = _read(step, state, group, tuple(types))
-            filled, values = _filled(step, state, documents, filling, group)
-            _commit(filling, group)
-        except WeightliftError as error:
-            raise error if error.where[:1] == (where,) else error.at(where) from None
+        step = _opened(where, group)
+        _refuse_plan(plan, group)
+        documents, filling = _read(step, state, group, tuple(types))
+        filled, values = _filled(step, state, documents, filling, group)
+        _commit(filling, group)
     if isinstance(run, TrainState):
         run.parts.update(filled)
     return Resumed(where, step.manifest.step, step.manifest.metrics, values, tuple(filling.notes))
@@ -98,7 +95,8 @@ def _read(
     tied = {name: kept for name, kept in (step.state.get("ties") or {}).items() if {name, kept} <= staged.keys()}
     staged = {name: target for name, target in staged.items() if name not in tied}
     planner = dcp.DefaultLoadPlanner(flatten_state_dict=False, flatten_sharded_tensors=False)
-    dcp.load(dict(staged), storage_reader=Reader(step, staged), planner=planner, process_group=group.handle)
+    with talking():
+        dcp.load(dict(staged), storage_reader=Reader(step, staged), planner=planner, process_group=group.handle)
     modules = {name: unwrapped(module) for name, module in modules_of(state).items()}
     tensors = {name: whole.get(name, held) for name, held in step.tensors.items()}
     tensors |= {name.split("/", 2)[2]: whole[name] for name in other_buffers(tensors) if name in whole}

@@ -13,7 +13,7 @@ from ...writers.manifest import MANIFEST, Manifest
 from ...writers.step import WrittenStep, written_by
 from ..save import Select
 from ..state import TrainState
-from .group import Group, group_of_run
+from .group import Group, group_of_run, talking
 from .share import Share, read_share, refuse_differences, tensor_digest
 from .writer import Writer
 
@@ -110,7 +110,8 @@ def _write(share: Share, writer: Writer, group: Group) -> None:
 
     dcp.StorageWriter.register(Writer)
     planner = dcp.DefaultSavePlanner(flatten_state_dict=False, flatten_sharded_tensors=False)
-    dcp.save(dict(share.planned), storage_writer=writer, planner=planner, process_group=group.handle)
+    with talking():
+        dcp.save(dict(share.planned), storage_writer=writer, planner=planner, process_group=group.handle)
 
 
 def _committed(where: str, group: Group) -> Manifest:
