@@ -83,17 +83,17 @@ def _read(
         names = parameter_names(state)
         by_name = {names[id(each)]: each for module in modules_of(state).values() for each in module.parameters()}
         staged = targets_of(step, parts, by_name)
+        tied = {name: kept for name, kept in (step.state.get("ties") or {}).items() if kept in staged}
+        staged = {name: target for name, target in staged.items() if name not in tied}
         begins = tuple(f"{_saved_name(step, name, group)}/" for name in documents)
         if ranks_of(step.state, step.path) == group.size:
             begins += tuple(f"rank/{group.rank}/{name}/" for name in documents)
-        rest = [name for name in step.tensors if name.startswith(begins) and name not in staged]
+        rest = [name for name in step.tensors if name.startswith(begins) and name not in staged | tied]
         whole = open_step(step.path, verify=True, names=rest).tensors
     except WeightliftError as error:
         problem = error
     group.agree(problem)
     dcp.StorageReader.register(Reader)
-    tied = {name: kept for name, kept in (step.state.get("ties") or {}).items() if {name, kept} <= staged.keys()}
-    staged = {name: target for name, target in staged.items() if name not in tied}
     planner = dcp.DefaultLoadPlanner(flatten_state_dict=False, flatten_sharded_tensors=False)
     with talking():
         dcp.load(dict(staged), storage_reader=Reader(step, staged), planner=planner, process_group=group.handle)
