@@ -10,6 +10,7 @@ from .typed import TYPE_CHECKING, Any
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from .actions.convert import convert as convert
     from .actions.extract import extract as extract
     from .actions.inspect import inspect as inspect
     from .actions.load import load as load
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
 _PLACES = {
     "open": ("actions.open", "open_checkpoint"),
     "inspect": ("actions.inspect", "inspect"),
+    "convert": ("actions.convert", "convert"),
     "extract": ("actions.extract", "extract"),
     "load": ("actions.load", "load"),
     "plan": ("actions.plan", "plan"),

@@ -28,7 +28,7 @@ class Tally:
     calls: int = 0
     states: int = 0
     unreadable: int = 0  # the reader fails, or finds nothing where a durable older checkpoint was
-    mixed: int = 0  # the reader returns what neither save wrote
+    mixed: int = 0  # the reader returns what no save wrote
     lost: int = 0  # the save had returned, and the reader finds an older one
     stuck: int = 0  # the next save fails, or is not what is read then
     kept_old: int = 0
@@ -111,7 +111,7 @@ def _judge(tally: Tally, recorded: Recorded, chosen: Iterable[State], scenario: 
         elif found is None or isinstance(found, BaseException):
             _count(tally, "unreadable", state, before, repr(found))
         else:
-            _count(tally, "mixed", state, before, "content that neither save wrote")
+            _count(tally, "mixed", state, before, "content that no save wrote")
 
 
 def _count(tally: Tally, kind: str, state: State, before: Tree, found: str) -> None:

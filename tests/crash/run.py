@@ -17,7 +17,8 @@ from .check import crash
 from .record import why_not
 from .scenarios import BY_HAND, OURS, SCENARIOS
 
-_HEAD = "| save | states | unreadable | silent mix | lost work |\n|---|---|---|---|---|\n"
+_HEAD = "| {} | states | unreadable | silent mix | lost work |{}\n|---|---|---|---|---|{}\n"
+_KINDS = ("states", "unreadable", "mixed", "lost")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -59,17 +60,18 @@ def _earlier(table: str | None) -> dict[str, dict]:
 def _write(table: str, rows: dict[str, dict]) -> None:
     with open(f"{table}.json", "w", encoding="utf-8") as file:
         json.dump(rows, file, indent=1)
-    shown = [name for name in SCENARIOS if name in rows and name not in BY_HAND]
-    lines = [_row(SCENARIOS[name].title, [rows[name]]) for name in shown if name not in OURS]
-    lines += [_row(SCENARIOS[name].title, [rows[name]]) for name in shown if name in OURS]
-    if ours := [rows[name] for name in shown if name in OURS]:
-        lines.append(_row("**weightlift, all of these**", ours))
+    peers = [name for name in SCENARIOS if name in rows and name not in BY_HAND and name not in OURS]
+    ours = [name for name in OURS if name in rows]
+    lines = [_HEAD.format("save", "", ""), *(_row(SCENARIOS[name].title, [rows[name]], _KINDS) for name in peers)]
+    lines.append("\n" + _HEAD.format("our saves", " next save fails |", "---|"))
+    lines += [_row(SCENARIOS[name].title, [rows[name]], (*_KINDS, "stuck")) for name in ours]
+    lines.append(_row("**all**", [rows[name] for name in ours], (*_KINDS, "stuck")))
     with open(f"{table}.md", "w", encoding="utf-8") as file:
-        file.write(_HEAD + "".join(lines))
+        file.write("".join(lines))
 
 
-def _row(title: str, rows: list[dict]) -> str:
-    total = [sum(row[kind] for row in rows) for kind in ("states", "unreadable", "mixed", "lost")]
+def _row(title: str, rows: list[dict], kinds: tuple[str, ...]) -> str:
+    total = [sum(row[kind] for row in rows) for kind in kinds]
     return f"| {title} | {' | '.join(f'{number:,}' for number in total)} |\n"
 
 

@@ -24,7 +24,7 @@ from weightlift.writers.step import write_step
 from step_saves import found, save, tensors_of
 
 HASHES = {"xxh3": xxhash.xxh3_128, "blake3": blake3.blake3, "sha256": hashlib.sha256}
-STATE_OF_A_MODULE = {"weightlift_state": 1, "parts": {"model": {"kind": "module", "keys": ["b", "w", "tied"]}}}
+STATE_OF_A_MODULE = {"weightlift_state": 1, "parts": {"model": {"kind": "module", "order": ["b", "w", "tied"]}}}
 
 
 @pytest.fixture(autouse=True)

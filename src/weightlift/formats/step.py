@@ -14,7 +14,6 @@ from functools import partial
 from ..checkpoint import Checkpoint
 from ..errors import LimitError, MalformedError, SourceError, StateDictError, WeightliftError, shown
 from ..limits import DEFAULT_LIMITS, Limits
-from ..pickles import Dict
 from ..sources import LocalFile
 from ..tensors import Composite, Storage, Tensor
 from ..tensors.computed import Computed
@@ -26,6 +25,7 @@ from ..writers.manifest import BEGIN, MANIFEST, PINNED, STATE, Manifest
 from .base import Format, Opening, Probe
 from .joined import with_joined
 from .safetensors import entries_of
+from .step_parts import tree_of
 from .verified import DataFile, check_hash
 
 _TRIES = 5
@@ -243,61 +243,16 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
         raise SourceError("a manifest without its directory", expected="the directory of a checkpoint")
     folder = os.path.dirname(os.path.abspath(path))
     step = open_step(folder, verify=False, limits=opening.limits)
-    manifest = step.manifest
+    manifest, parts = step.manifest, step.state.get("parts")
     about: dict[str, Any] = {"step": manifest.step, "metrics": dict(manifest.metrics), "parts": dict(manifest.parts)}
     about |= {"partial": list(manifest.partial), "written": dict(manifest.written), "hash": manifest.hash}
     return Checkpoint(
-        step_tree(step),
+        tree_of(parts if isinstance(parts, dict) else {}, step.tensors),
         format="step",
         source=probe.source,
         details=about | {"files": list(manifest.files), "nbytes": manifest.nbytes},
         limits=opening.limits,
     )
-
-
-def step_tree(step: Step) -> Dict:
-    """Return the parts of a checkpoint by name: of a module its state dict, of others what they hold."""
-    documents = step.state.get("parts", {})
-    documents = documents if isinstance(documents, dict) else {}
-    by_part: dict[str, dict[str, Any]] = {}
-    for name, value in step.tensors.items():
-        part, rest = _home(name)
-        by_part.setdefault(part if rest else "", {})[rest or part] = value
-    loose = by_part.pop("", {})
-    names = dict.fromkeys([*documents, *by_part])
-    tree = {name: _part(documents.get(name), by_part.get(name, {})) for name in names}
-    return Dict("dict", loose | tree)
-
-
-def _home(name: str) -> tuple[str, str]:
-    """Return the part that a tensor belongs to, and its name there; what is one rank's own begins with `rank/<r>/`."""
-    part, _, rest = name.partition("/")
-    if part == "rank" and rest.count("/") > 1:
-        number, own, rest = rest.split("/", 2)
-        return f"rank/{number}/{own}", rest
-    return part, rest
-
-
-def _part(document: Any, tensors: dict[str, Any]) -> Any:
-    """Return one part as inert values."""
-    about = document if isinstance(document, dict) else {}
-    if about.get("kind") == "module":
-        return _module(about, tensors)
-    # The codec's documents are decoded here, with `tensors` for what they refer to by name.
-    if not tensors:
-        return document
-    return Dict("dict", tensors | {key: value for key, value in about.items() if key not in tensors})
-
-
-def _module(document: Mapping[str, Any], tensors: dict[str, Any]) -> Dict:
-    """Return the state dict of a module in the order of its keys."""
-    keys = document.get("keys")
-    order = [key for key in keys if isinstance(key, str) and key in tensors] if isinstance(keys, list) else []
-    made = Dict("dict", {key: tensors[key] for key in dict.fromkeys([*order, *tensors])})
-    versions = document.get("versions")
-    if isinstance(versions, dict):
-        made.build({"_metadata": versions})
-    return made
 
 
 FORMAT = Format("step", _recognises, _open)

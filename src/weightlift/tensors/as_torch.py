@@ -50,7 +50,6 @@ class _Loader:
     def __init__(self, tensors: Iterable[AnyTensor]) -> None:
         self.torch = _torch()
         self._spans: dict[int, tuple[int, int]] = {}
-        self._widest: dict[int, int] = {}  # bytes of the widest elements that view a storage
         self._made: dict[int, Any] = {}
         self._storages: dict[tuple[int, int], Any] = {}
         for tensor in tensors:
@@ -60,7 +59,6 @@ class _Loader:
                 start -= start % 16  # every element type can still be addressed from here
                 low, high = self._spans.get(id(part.storage), (start, end))
                 self._spans[id(part.storage)] = (min(low, start), max(high, end))
-                self._widest[id(part.storage)] = max(self._widest.get(id(part.storage), 1), part.dtype.itemsize)
 
     def load(self, tensor: AnyTensor) -> Any:
         """Return the torch tensor of one lazy tensor; the same one for the same."""

@@ -15,7 +15,7 @@ from ...typed import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import argparse
 
-VERBS = ("inspect", "extract", "plan", "apply", "verify", "runs")
+VERBS = ("inspect", "extract", "convert", "plan", "apply", "verify", "runs")
 """One module here for each: PLAIN, `add_arguments(parser)` and `run(arguments) -> exit code`.
 
 PLAIN are the names of the verb's positional arguments; a call with these and nothing else needs no parser.

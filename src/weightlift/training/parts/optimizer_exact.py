@@ -81,7 +81,8 @@ def _refuse_other_order(
 ) -> None:
     pairs = list(zip(chain(*live), chain(*saved), strict=True))
     first = next((now for now, before in pairs if now != before), None)
-    if first is not None and str(document.get("class")).rpartition(".")[2] in _FLAT:
+    classes = {str(document.get("class")).rpartition(".")[2], type(part).__name__}
+    if first is not None and classes & set(_FLAT):
         raise PlanError(
             f"{first!r} stands at another place than when it was saved, and {type(part).__name__} keeps vectors over "
             "all parameters in their order",
@@ -146,13 +147,16 @@ def _refuse_other_kind(
     if document.get("class") == class_name(part):
         return
     kind = kind_of(part, known_kinds())
+    if document.get("class") is None and not kind:
+        return  # a converted bundle does not say which class it was, and nothing is known of what this one keeps
     options = {i: group for group in groups for i in group["params"]}
     for i, (each, held) in fields.items():
         rank = max((len(value.shape) for value in held.values() if hasattr(value, "shape")), default=0)
         missing, foreign = missing_fields(kind, options[i], rank, held)
         if missing or foreign or not kind:
+            saved_from = document.get("class") or "class that is not told"
             raise PlanError(
-                f"saved from a {document.get('class')}, which keeps {', '.join(held) or 'nothing'} for {each!r}",
+                f"saved from a {saved_from}, which keeps {', '.join(held) or 'nothing'} for {each!r}",
                 expected=f"one that a {class_name(part)} can go on from",
                 where=name,
             ) from None

@@ -31,7 +31,7 @@ def _read(part: Any, name: str, reading: Reading) -> dict[str, Any]:
 
 
 def _fill(document: Mapping[str, Any], part: Any, name: str, filling: Filling) -> Any:
-    if document.get("class") != class_name(part):
+    if document.get("class") not in (None, class_name(part)):  # a converted bundle does not say
         filling.notes.append(f"{name}: saved from a {document.get('class')}, and goes into a {class_name(part)}")
     state = filling.value(document.get("state"), name)
     before = deepcopy(part.state_dict())

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from ...typed import Any
 from .base import Filling, Kind, Reading
+from .stateful import KIND as STATEFUL
 
 
 def _read(part: Any, name: str, reading: Reading) -> dict[str, Any]:
@@ -13,7 +14,8 @@ def _read(part: Any, name: str, reading: Reading) -> dict[str, Any]:
 
 
 def _fill(document: Mapping[str, Any], part: Any, name: str, filling: Filling) -> Any:
-    del part
+    if hasattr(part, "load_state_dict") and not isinstance(part, type):
+        return STATEFUL.fill({"class": None, "state": document.get("value")}, part, name, filling)
     return filling.value(document.get("value"), name)
 
 
