@@ -39,7 +39,7 @@ OTHER_NAMES = frozenset(
     optimizer optimizers optimizer_states optimizer_state_dict optim opt scheduler schedulers lr_scheduler
     lr_schedulers scaler grad_scaler amp rng rng_state rng_states random normalizer normalizers data_scaler
     features_scaler criterion loss loss_fn metrics callbacks loops hparams hyper_parameters hyperparameters
-    args config cfg history training_history trainer_args train_args stats sampler dataloader extra_state
+    rank args config cfg history training_history trainer_args train_args stats sampler dataloader extra_state
     optimizer_history last_optimizer_state task_state policy.optimizer.pth pytorch_variables.pth
     """.split()  # noqa: SIM905
 )

@@ -9,6 +9,7 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
+import weightlift as wl  # noqa: E402
 from weightlift.errors import PlanError  # noqa: E402
 from weightlift.formats.step import open_step, verify_step  # noqa: E402
 from weightlift.training.resume import resume  # noqa: E402
@@ -185,6 +186,10 @@ class TestResuming:
             key = f"optimizer/model/{home}/{field}" if home else f"model/{name}"
             assert tensors[key].tobytes() == raw
             assert tensors[key].numpy().tobytes() == raw
+        weights = wl.open(path).state_dict()
+        assert {name: weights[name].tobytes() for name in weights} == {
+            name: raw for name, raw in told[0][f"{kind}/saved"].items() if "/" not in name
+        }
 
     def test_one_process_takes_it(self, told, folder, kind):
         """One process without a process group resumes weights and optimizer of two ranks."""

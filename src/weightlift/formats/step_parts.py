@@ -20,16 +20,17 @@ def tree_of(documents: Mapping[str, Any], tensors: Tensors) -> Dict:
     """
     parts = {name: part_of(document, name, tensors) for name, document in documents.items()}
     loose: dict[str, Any] = {}
-    apart: dict[str, Dict] = {}
+    apart: dict[str, Any] = {}
     for name, value in tensors.items():
         part, key = _home(name)
         if part in documents:
             continue
         if part.startswith("rank/"):  # a buffer that differs from that of rank 0
-            apart.setdefault(part, Dict("dict"))[key] = value
+            _, number, own = part.split("/")
+            apart.setdefault(number, {}).setdefault(own, {})[key] = value
         else:
             loose[name] = value
-    return Dict("dict", {**parts, **apart, **loose})
+    return Dict("dict", {**parts, **({"rank": apart} if apart else {}), **loose})
 
 
 def _home(name: str) -> tuple[str, str]:
