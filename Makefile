@@ -7,7 +7,7 @@ CORPUS := .corpus
 
 PAIRS := pairs
 
-.PHONY: help demo test check format corpus test-architectures test-converters test-inference test-decoding mapbench bench test-faults test-crash test-resume changelog clean
+.PHONY: help demo test check format corpus test-architectures test-converters test-inference test-decoding mapbench bench test-faults test-crash test-resume test-ranks changelog clean
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/'
 
@@ -90,3 +90,6 @@ test-resume: $(VENV)/.ready  ## 400 kinds of training runs, interrupted and gone
 
 test-faults: $(VENV)/.ready  ## Every fault at every system call of a save, and 10,000 kinds of damage to a checkpoint
 	WEIGHTLIFT_FAULTS=all WEIGHTLIFT_CASES=10000 $(BIN)/python -m pytest tests/writers/test_faults.py tests/writers/test_corruption.py
+
+test-ranks: $(VENV)/.ready  ## Many ranks: every number of them saved and resumed, every rank killed at every phase (4 minutes)
+	WEIGHTLIFT_RANKS=full $(BIN)/python -m pytest tests/ranks

@@ -21,6 +21,7 @@ from .pickles.script_objects import script_state
 from .state_dict import StateDict
 from .tensors import Composite, Tensor
 from .tensors.arrays import Array
+from .tensors.computed import Computed
 from .tree import tensors_in, walk
 from .typed import Any
 from .values import dataclass
@@ -38,7 +39,7 @@ OTHER_NAMES = frozenset(
     optimizer optimizers optimizer_states optimizer_state_dict optim opt scheduler schedulers lr_scheduler
     lr_schedulers scaler grad_scaler amp rng rng_state rng_states random normalizer normalizers data_scaler
     features_scaler criterion loss loss_fn metrics callbacks loops hparams hyper_parameters hyperparameters
-    args config cfg history training_history trainer_args train_args stats sampler dataloader extra_state
+    rank args config cfg history training_history trainer_args train_args stats sampler dataloader extra_state
     optimizer_history last_optimizer_state task_state policy.optimizer.pth pytorch_variables.pth
     """.split()  # noqa: SIM905
 )
@@ -64,7 +65,7 @@ def is_state_dict(value: Any) -> bool:
     for key, item in value.items():
         if not isinstance(key, str):
             return False
-        if isinstance(item, Tensor | Composite) or (isinstance(item, Array) and item.is_tensor):
+        if isinstance(item, Tensor | Composite | Computed) or (isinstance(item, Array) and item.is_tensor):
             tensors += 1
         elif script_state(item) is not None or (isinstance(item, tuple) and key.endswith("_packed_params")):
             tensors += 1  # packed parameters of a quantised module: tensors, one level down
@@ -170,4 +171,4 @@ def _without_parts(candidates: list[Candidate]) -> list[Candidate]:
 
 def _views(candidate: Candidate) -> set[object]:
     held = (tensor for value in candidate.state_dict.values() for tensor in tensors_in(value))
-    return {t.view if isinstance(t, Tensor) else id(t) for t in held if t.numel}
+    return {id(t) if isinstance(t, Composite) else t.view for t in held if t.numel}

@@ -220,7 +220,7 @@ def test_a_disk_that_fills_up_while_writing(tmp_path):
         (small / "ballast").write_bytes(bytes(180_000))
         big = {f"model/{i}": step_saves.tensor_of(bytes(9000), (9000,), "uint8") for i in range(10)}
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("weightlift.writers.step._refuse_full_disk", lambda *_: None)
+            patch.setattr("weightlift.writers.step.refuse_full_disk", lambda *_: None)
             with pytest.raises(WriteError, match="No space left"):
                 weightlift.writers.step.write_step(path, big, {}, max_file_bytes=9000)
         assert sorted(os.listdir(small)) == ["ballast", "s"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import islice
 
 from ..checkpoint import Checkpoint
@@ -16,6 +16,7 @@ from ..pickles.known_globals import Verdict, verdict_of
 from ..selection import Candidate, choose, is_optimizer_state
 from ..tensors import Composite, Tensor
 from ..tensors.arrays import Array
+from ..tensors.computed import Computed
 from ..tensors.lazy import AnyTensor
 from ..tree import tensors_in, walk
 from ..typed import Any
@@ -131,13 +132,15 @@ def _entry(key: str, value: Any, tied_to: str = "") -> Entry:
         dtype = value.dtype.name if value.dtype else value.class_name
         layout = value.layout
         return Entry(key, dtype, value.shape, value.nbytes, value.role, layout, tied_to, value.absent)
+    if isinstance(value, Computed):  # put together of blocks
+        return Entry(key, value.dtype.name, value.shape, value.nbytes, "tensor", tied_to=tied_to, absent=value.absent)
     return Entry(key, "", (), sum(t.nbytes for t in tensors_in(value)), "value", type(value).__name__)
 
 
 def _summary(candidate: Candidate) -> Summary:
     state_dict = candidate.state_dict
     ties = tuple(state_dict.ties)
-    tensors = {key: value for key, value in state_dict.items() if isinstance(value, Tensor | Composite)}
+    tensors = {key: value for key, value in state_dict.items() if isinstance(value, Tensor | Composite | Computed)}
     first = {key: keys[0] for keys in ties for key in keys[1:]}
     dtypes: dict[str, tuple[int, int, int]] = {}
     for key, value in state_dict.items():
@@ -154,7 +157,10 @@ def _summary(candidate: Candidate) -> Summary:
         parameters=sum(
             tensor.numel
             for key, tensor in tensors.items()
-            if candidate.kind == "module" and tensor.role == "parameter" and key not in first
+            if candidate.kind == "module"
+            and not isinstance(tensor, Computed)
+            and tensor.role == "parameter"
+            and key not in first
         ),
         nbytes=sum(nbytes for _, _, nbytes in dtypes.values()),
         dtypes=dict(sorted(dtypes.items(), key=lambda item: -item[1][2])),
@@ -170,7 +176,7 @@ def _others(checkpoint: Checkpoint) -> list[Entry]:
     return [
         _entry(path_name(path), value)
         for path, value in beside
-        if isinstance(value, Tensor | Composite) and id(value) not in known
+        if isinstance(value, Tensor | Composite | Computed) and id(value) not in known
     ]
 
 
@@ -215,14 +221,14 @@ def _optimizer(value: Any) -> str:
     kind = next((name for mark, name in _OPTIMIZERS if mark in fields), "without moments")
     if isinstance(value, Object):
         kind = value.class_name
-    tensors = [t for state in states for t in state.values() if isinstance(t, Tensor | Composite)]
+    tensors = [t for state in states for t in state.values() if isinstance(t, Tensor | Composite | Computed)]
     groups = held["param_groups"]
     count = len(groups) if isinstance(groups, list) else 0
     size = f"{plural(len(tensors), 'tensor')}, {_nbytes(tensors):,} bytes"
     return f"{kind}; {plural(len(states), 'parameter')} in {plural(count, 'group')}, {size}"
 
 
-def _nbytes(tensors: list[AnyTensor]) -> int:
+def _nbytes(tensors: Sequence[AnyTensor | Computed]) -> int:
     return sum(tensor.nbytes for tensor in tensors)
 
 

@@ -16,12 +16,14 @@ from ..errors import LimitError, MalformedError, SourceError, StateDictError, We
 from ..limits import DEFAULT_LIMITS, Limits
 from ..sources import LocalFile
 from ..tensors import Composite, Storage, Tensor
+from ..tensors.computed import Computed
 from ..tree import tensors_in
 from ..typed import Any, Literal
 from ..values import dataclass
 from ..writers.directory import settled
 from ..writers.manifest import BEGIN, MANIFEST, PINNED, STATE, Manifest
 from .base import Format, Opening, Probe
+from .joined import with_joined
 from .safetensors import entries_of
 from .step_parts import tree_of
 from .verified import DataFile, check_hash
@@ -50,7 +52,8 @@ def open_step(
     """Return a checkpoint: its manifest, its state document, and its tensors by name.
 
     With `verify` every file is read once, into fresh memory that the tensors are views of, and every hash is
-    checked on the way; with `names` only those tensors are read, and checked by their own hashes. Without, the
+    checked on the way; with `names` only those tensors, or blocks of them, are read, and checked by their own hashes.
+    Without, the
     sizes, headers and the state are checked, and tensors read the files when they are asked for.
 
     Raises:
@@ -134,8 +137,8 @@ class _Opened:
             if twice := next((key for key in entries if key in tensors), None):
                 raise MalformedError(f"{twice!r} is in two files", expected="each name once").at(data.name)
             tensors |= entries
-        if names is not None:
-            tensors = _selected(tensors, names)
+        whole = with_joined(tensors, self.manifest.tensors, state.get("ties"))
+        tensors = whole if names is None else _selected(tensors | whole, names)
         if verified:
             needed = None if names is None else {id(storage) for storage in _storages(tensors)}
             for data in opened:
@@ -218,10 +221,13 @@ def _selected(tensors: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
     return {name: tensors[name] for name in names}
 
 
-def _storages(tensors: Mapping[str, Any]) -> Iterator[Storage]:
+def _storages(tensors: Mapping[Any, Any]) -> Iterator[Storage]:
     """Yield where the bytes of values lie."""
     for value in tensors.values():
         for tensor in tensors_in(value):
+            if isinstance(tensor, Computed):
+                yield from _storages(dict(enumerate(tensor.inputs)))
+                continue
             for part in tensor.parts.values() if isinstance(tensor, Composite) else [tensor]:
                 if isinstance(part, Tensor):
                     yield part.storage

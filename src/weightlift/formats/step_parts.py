@@ -18,8 +18,28 @@ def tree_of(documents: Mapping[str, Any], tensors: Tensors) -> Dict:
     Raises:
         MalformedError: a document that describes no part; says which.
     """
-    loose = {name: value for name, value in tensors.items() if name.partition("/")[0] not in documents}
-    return Dict("dict", {**{name: part_of(document, name, tensors) for name, document in documents.items()}, **loose})
+    parts = {name: part_of(document, name, tensors) for name, document in documents.items()}
+    loose: dict[str, Any] = {}
+    apart: dict[str, Any] = {}
+    for name, value in tensors.items():
+        part, key = _home(name)
+        if part in documents:
+            continue
+        if part.startswith("rank/"):  # a buffer that differs from that of rank 0
+            _, number, own = part.split("/")
+            apart.setdefault(number, {}).setdefault(own, {})[key] = value
+        else:
+            loose[name] = value
+    return Dict("dict", {**parts, **({"rank": apart} if apart else {}), **loose})
+
+
+def _home(name: str) -> tuple[str, str]:
+    """Return the part that a tensor belongs to, and its name there; what is one rank's own begins with `rank/<r>/`."""
+    part, _, rest = name.partition("/")
+    if part == "rank" and rest.count("/") > 1:
+        number, own, rest = rest.split("/", 2)
+        return f"rank/{number}/{own}", rest
+    return part, rest
 
 
 def part_of(document: Any, name: str, tensors: Tensors) -> Any:

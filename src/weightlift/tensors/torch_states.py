@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from copy import deepcopy
 
-from ..errors import PlanError
+from ..dtypes import DType
+from ..errors import PlanError, UnsupportedError
 from ..typed import Any
 
 _INSIDE = {
@@ -57,3 +58,24 @@ def set_state(module: Any, state: Mapping[str, Any], versions: Any, name: str) -
             raise PlanError(f"it does not take the state: {error}", expected="the saved kind", where=name) from error
         raise
     return back
+
+
+def torch_dtype(dtype: DType) -> Any:
+    """Return torch's element type of ours.
+
+    Raises:
+        UnsupportedError: this torch has none.
+    """
+    import torch
+
+    found = getattr(torch, dtype.name, None)
+    if not isinstance(found, torch.dtype):
+        raise UnsupportedError(f"this torch has no {dtype}", remedy="use a newer torch")
+    return found
+
+
+def empty_like(live: Any, dtype: DType) -> Any:
+    """Return new memory laid out like a live tensor, in shards where that is, for elements of a type."""
+    import torch
+
+    return torch.empty_like(live.detach(), dtype=torch_dtype(dtype))

@@ -12,6 +12,8 @@ from ..tensors.torch_states import unwrapped
 from ..typed import Any
 from ..values import dataclass
 from .parts import Change, Filling, kind_named
+from .ranks import are_on
+from .ranks.world import notes_of, refuse_other_world
 from .save import modules_of, parameter_names
 from .state import TrainState, as_state
 
@@ -51,7 +53,17 @@ def resume(path: str | os.PathLike[str], *, plan: Plans = None, types: Sequence[
         MalformedError, TruncatedError: the checkpoint is damaged; it says which file or tensor.
         PlanError: it does not fit the live objects, which are as they were.
     """
-    return restore(open_step(path, verify="when read"), TrainState(**parts), plan=plan, types=types)
+    run = TrainState(**parts)
+    if are_on(run):
+        return on_ranks(path, run, plan=plan, types=types)
+    return restore(open_step(path, verify="when read"), run, plan=plan, types=types)
+
+
+def on_ranks(path: str | os.PathLike[str], run: TrainState, *, plan: Plans, types: Sequence[type]) -> Resumed:
+    """Bring all ranks to a saved state; see `ranks.resuming.resume`."""
+    from .ranks import resuming
+
+    return resuming.resume(path, run, plan=plan, types=types)
 
 
 def restore(
@@ -59,7 +71,8 @@ def restore(
 ) -> Resumed:
     """Bring the parts of a run to what an opened checkpoint has; see `resume`."""
     state = as_state(run)
-    saved = _parts_of(step)
+    refuse_other_world(step.state, state, step.path)
+    saved = parts_of(step)
     absent = [name for name in state if name not in saved]
     if absent:
         raise PlanError(
@@ -69,15 +82,16 @@ def restore(
         )
     modules = {name: unwrapped(module) for name, module in modules_of(state).items()}
     plans = _plans(plan, modules)
-    filling = Filling(step.tensors, parameter_names(state), plans, modules, tuple(types))
+    notes = notes_of(step.state, step.tensors, step.path)
+    filling = Filling(step.tensors, parameter_names(state), plans, modules, tuple(types), notes=notes)
     try:
-        filled = {name: _fill(saved[name], part, name, filling) for name, part in state.items()}
+        filled = {name: fill_part(saved[name], part, name, filling) for name, part in state.items()}
         values = {
             name: filled[name] if name in filled else filling.value(document.get("value"), name)
             for name, document in saved.items()
             if document.get("kind") == "value"
         }
-        _commit(filling.changes)
+        commit_all(filling.changes)
     except WeightliftError as error:
         raise error.at(os.fspath(step.path)) from None
     if isinstance(run, TrainState):
@@ -85,7 +99,12 @@ def restore(
     return Resumed(os.fspath(step.path), step.manifest.step, step.manifest.metrics, values, tuple(filling.notes))
 
 
-def _parts_of(step: Step) -> Mapping[str, Any]:
+def parts_of(step: Step) -> Mapping[str, Any]:
+    """Return the documents of the parts of a checkpoint by name.
+
+    Raises:
+        MalformedError: there are none.
+    """
     parts = step.state.get("parts")
     if not isinstance(parts, dict) or not all(isinstance(part, dict) for part in parts.values()):
         raise MalformedError("no parts", expected="what weightlift saves", where=os.fspath(step.path))
@@ -100,14 +119,19 @@ def _plans(plan: Plans, modules: Mapping[str, Any]) -> dict[str, Plan]:
     return {name: each if isinstance(each, Plan) else Plan.load(each) for name, each in given.items()}
 
 
-def _fill(document: Mapping[str, Any], part: Any, name: str, filling: Filling) -> Any:
+def fill_part(document: Mapping[str, Any], part: Any, name: str, filling: Filling) -> Any:
+    """Enter the changes of one part, and return what the part is afterwards.
+
+    Raises:
+        MalformedError: its document says nothing. PlanError: it does not fit.
+    """
     try:
         return kind_named(document.get("kind"), name).fill(document, part, name, filling)
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise MalformedError(f"a document that says nothing: {error!r:.80}", where=name) from error
 
 
-def _commit(changes: Sequence[Change]) -> None:
+def commit_all(changes: Sequence[Change]) -> None:
     """Carry out every change, or none: what was done is taken back in the reverse order."""
     done: list[Callable[[], object]] = []
     try:

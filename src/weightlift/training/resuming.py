@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from ..errors import MalformedError, SourceError, StoreError, WeightliftError, plural
 from ..typed import TYPE_CHECKING, Any
@@ -18,8 +18,12 @@ if TYPE_CHECKING:
     from ..formats.step import Step
 
 
-def newest_verified(folder: StoreFolder, contents: Contents, run: Any) -> tuple[StoredStep, Step]:
+def newest_verified(
+    folder: StoreFolder, contents: Contents, run: Any, look: Callable[[StoredStep], Step] | None = None
+) -> tuple[StoredStep, Step]:
     """Return the newest checkpoint that verifies, and it opened; those that are newer and broken are set aside.
+
+    `look` opens one and verifies it; without it, that is `opened`.
 
     Raises:
         StoreError: none verifies; then nothing was renamed.
@@ -32,7 +36,7 @@ def newest_verified(folder: StoreFolder, contents: Contents, run: Any) -> tuple[
             incomplete.append(f"step {stored.step} was saved without {lacking}")
             continue
         try:
-            step = opened(stored)
+            step = (look or opened)(stored)
         except WeightliftError as error:
             if not is_damage(error, stored.path):
                 raise
@@ -66,7 +70,7 @@ def _lacking(stored: StoredStep, run: Any) -> str:
     """Return the parts of a run that a checkpoint does not have because they were left out, "" where it has all."""
     if stored.problem or not stored.partial:
         return ""
-    return ", ".join(part for part in as_state(run) if part not in stored.parts)
+    return ", ".join(part for part in as_state(run) if not {part, f"rank/0/{part}"} & set(stored.parts))
 
 
 def opened(stored: StoredStep) -> Step:

@@ -15,6 +15,7 @@ from ..values import dataclass
 from ..writers.step import WrittenStep, write_step
 from .parts import Reading, kind_of
 from .parts.several import items_of
+from .ranks import are_on
 from .state import TrainState, as_state
 
 TRAINABLE = "trainable"
@@ -63,7 +64,13 @@ def save(
         UnsupportedError: what cannot be written without pickle, all of it, each by its path.
         WriteError: the disk does not take it.
     """
-    collected = collect(TrainState(**parts), select=select, without=without)
+    run = TrainState(**parts)
+    if are_on(run):
+        from .ranks import saving
+
+        options: dict[str, Any] = {"select": select, "without": without, "hash": hash, "progress": progress}
+        return saving.save(path, run, step=step, metrics=metrics, **options)
+    collected = collect(run, select=select, without=without)
     return write_step(
         path,
         collected.tensors,
@@ -77,8 +84,16 @@ def save(
     )
 
 
-def collect(run: TrainState | Mapping[str, Any], *, select: Select = None, without: Iterable[str] = ()) -> Collected:
+def collect(
+    run: TrainState | Mapping[str, Any],
+    *,
+    select: Select = None,
+    without: Iterable[str] = (),
+    encoder: Encoder | None = None,
+) -> Collected:
     """Return what is to be written of a run. Its tensors are views of live memory until they are written or staged.
+
+    `encoder` takes the place of a new one.
 
     Raises:
         UnsupportedError: what cannot be written, or a part to leave out that is not there.
@@ -90,7 +105,7 @@ def collect(run: TrainState | Mapping[str, Any], *, select: Select = None, witho
     if unknown:
         raise UnsupportedError(f"without={unknown}", expected=f"parts of the run: {', '.join(state)}")
     choice = _Choice(select)
-    reading = Reading(Encoder(), parameter_names(state), choice)
+    reading = Reading(encoder or Encoder(), parameter_names(state), choice)
     document: dict[str, Any] = {}
     for name, part in state.items():
         _check_name(name)

@@ -17,7 +17,9 @@ from .folder import StoreFolder
 from .keep import Keep, is_number, kept, rule
 from .listing import Contents, StoredStep, step_number
 from .metrics import metric_values
+from .ranks import are_on
 from .saving import Saving
+from .state import as_state
 
 if TYPE_CHECKING:
     from ..formats.step import Step
@@ -96,6 +98,8 @@ class CheckpointStore:
 
         `metrics` are numbers by name. `select` and `without` leave things out, see `weightlift.save`.
 
+        On many ranks all of them call it, with the same arguments, and it is on the disk when it returns.
+
         Raises:
             StoreError: the step, a metric, or what has the step's name already.
             StoreLockedError: another process writes here.
@@ -105,6 +109,11 @@ class CheckpointStore:
         number, values = step_number(step), metric_values(metrics)
         with self._alone():
             self._say_unranked(number, values)
+            if are_on(as_state(run)):
+                from .ranks import stored
+
+                about: dict[str, Any] = {"metrics": values, "select": select, "without": without, "hash": self.hash}
+                return stored.save(self._folder, number, run, retire=self._retire_after, wait=wait, **about)
             collected = _collect(run, select=select, without=without)
             self._folder.take(make=True)
             saving = Saving(self._folder.place_for(number), number)
@@ -189,23 +198,41 @@ class CheckpointStore:
             StoreLockedError: another process writes here.
             What restoring raises where the run does not fit; the run is as it was.
         """
+        with self._alone():
+            if are_on(as_state(run)):
+                from .ranks import stored as on_ranks
+
+                found = on_ranks.resume(self._folder, lambda: self._newest(run, on_ranks.looked_at), run, plan, types)
+            else:
+                found = self._resumed(run, plan, types)
+        if found is None and default is REQUIRED:
+            raise StoreError(
+                "no checkpoint was saved here", remedy="resume(run, default=0) begins anew", where=self.path
+            )
+        return default if found is None else found
+
+    def _resumed(self, run: TrainState, plan: Plans, types: Sequence[type]) -> int | None:
+        newest = self._newest(run)
+        if newest is None:
+            return None
+        stored, step = newest
+        for note in _restore(step, run, plan=plan, types=types).notes:
+            self._folder.say(f"step {stored.step}: {note}")
+        return stored.step
+
+    def _newest(
+        self, run: TrainState, look: Callable[[StoredStep], Step] | None = None
+    ) -> tuple[StoredStep, Step] | None:
+        """The newest checkpoint that verifies, and it opened; None where nothing was saved. Takes the lock."""
         from .resuming import newest_verified
 
-        with self._alone():
+        contents = self._folder.read()
+        if contents.steps or contents.broken:
+            self._folder.take()
             contents = self._folder.read()
-            if contents.steps or contents.broken:
-                self._folder.take()
-                contents = self._folder.read()
-            if not contents.steps and not contents.broken:
-                if default is REQUIRED:
-                    raise StoreError(
-                        "no checkpoint was saved here", remedy="resume(run, default=0) begins anew", where=self.path
-                    )
-                return default
-            stored, step = newest_verified(self._folder, contents, run)
-            for note in _restore(step, run, plan=plan, types=types).notes:
-                self._folder.say(f"step {stored.step}: {note}")
-            return stored.step
+        if not contents.steps and not contents.broken:
+            return None
+        return newest_verified(self._folder, contents, run, look)
 
     def load(
         self,
@@ -228,6 +255,10 @@ class CheckpointStore:
 
         with self._alone():
             stored = chosen(self._folder.read().steps, which, self.keep, self.path)
+        if into is not None and are_on(as_state(into)):
+            from .resume import on_ranks
+
+            return on_ranks(stored.path, into, plan=plan, types=types)
         step = opened(stored)
         return step if into is None else _restore(step, into, plan=plan, types=types)
 

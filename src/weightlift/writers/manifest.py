@@ -26,6 +26,8 @@ BEGIN = b'{"weightlift":'
 
 _SELF = b',"manifest_hash":'
 _FIELDS = ("weightlift", "hash", "step", "metrics", "parts", "partial", "written", "files", "tensors", "manifest_hash")
+_TENSOR_FIELDS = ("file", "nbytes", "hash")
+_SHARD_FIELDS = ("of", "shape", "offsets", "sizes")
 _ODD_NUMBERS = {"nan": math.nan, "inf": math.inf, "-inf": -math.inf}
 _MOST = 1 << 63
 
@@ -40,12 +42,31 @@ class FileRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Shard:
+    """Which block of a larger tensor a written tensor is; everything in elements."""
+
+    of: str
+    """The name of the larger tensor, which is in no file by that name."""
+    shape: tuple[int, ...]
+    """Its sizes."""
+    offsets: tuple[int, ...]
+    sizes: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of the block in its file: `model/fc.weight[4:8, 0:16]`."""
+        spans = ", ".join(f"{at}:{at + size}" for at, size in zip(self.offsets, self.sizes, strict=True))
+        return f"{self.of}[{spans}]"
+
+
+@dataclass(frozen=True, slots=True)
 class TensorRecord:
-    """One tensor that has bytes of its own: the file it is in, how many bytes, their hash."""
+    """One tensor that has bytes of its own: the file it is in, how many bytes, their hash, what it is a block of."""
 
     file: str
     nbytes: int
     hash: str
+    shard: Shard | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +101,8 @@ class Manifest:
             for name, each in self.files.items()
         }
         tensors = {
-            name: {"file": each.file, "nbytes": each.nbytes, "hash": each.hash} for name, each in self.tensors.items()
+            name: {"file": each.file, "nbytes": each.nbytes, "hash": each.hash} | _shard_out(each.shard)
+            for name, each in self.tensors.items()
         }
         text = _canonical({
             "weightlift": VERSION,
@@ -225,23 +247,51 @@ def is_own_name(name: str) -> bool:
     """Whether a file of that name belongs into a checkpoint: manifest, state, data, the mark of a pinned one."""
     if name in (MANIFEST, STATE, PINNED):
         return True
-    number = name.removeprefix("data-").removesuffix(".safetensors")
-    return number.isascii() and number.isdecimal() and 5 <= len(number) <= 9 and name == data_name(int(number))
+    rank, dash, number = name.removeprefix("data-").removesuffix(".safetensors").rpartition("-")
+    if not all(digits.isascii() and digits.isdecimal() for digits in ([rank, number] if dash else [number])):
+        return False
+    known = 5 <= len(number) <= 9 and len(rank) <= 9
+    return known and name == data_name(int(number), int(rank) if dash else None)
 
 
-def data_name(number: int) -> str:
-    """Return the name of a data file, the first of which is number 1."""
-    return f"data-{number:05d}.safetensors"
+def data_name(number: int, rank: int | None = None) -> str:
+    """Return the name of a data file, the first of which is number 1; of many ranks, each has its own."""
+    return f"data-{number:05d}.safetensors" if rank is None else f"data-{rank}-{number:05d}.safetensors"
 
 
 def _tensor(name: str, about: Any, digits: int, files: Mapping[str, FileRecord]) -> TensorRecord:
     where = f"tensor {shown(name, 200)}"
-    if not isinstance(about, dict) or tuple(about) != ("file", "nbytes", "hash"):
-        raise MalformedError(shown(about), expected="file, nbytes, hash", where=where)
+    if not isinstance(about, dict) or tuple(about) not in (_TENSOR_FIELDS, (*_TENSOR_FIELDS, "shard")):
+        raise MalformedError(shown(about), expected=", ".join(_TENSOR_FIELDS), where=where)
     file = about["file"]
     if not isinstance(file, str) or file not in files or file == STATE:
         raise MalformedError(f"file {shown(file)}", expected="a data file of the manifest", where=where)
-    return TensorRecord(file, _size(about["nbytes"], where), _digest(about["hash"], digits, where))
+    shard = _shard_in(name, about["shard"], where) if "shard" in about else None
+    return TensorRecord(file, _size(about["nbytes"], where), _digest(about["hash"], digits, where), shard)
+
+
+def _shard_out(shard: Shard | None) -> dict[str, Any]:
+    if shard is None:
+        return {}
+    sizes = (shard.shape, shard.offsets, shard.sizes)
+    return {"shard": dict(zip(_SHARD_FIELDS, (shard.of, *map(list, sizes)), strict=True))}
+
+
+def _shard_in(name: str, about: Any, where: str) -> Shard:
+    """Return the block that a tensor is; it lies within the larger tensor, and its name says where."""
+    if not isinstance(about, dict) or tuple(about) != _SHARD_FIELDS or not isinstance(about["of"], str):
+        raise MalformedError(f"shard {shown(about)}", expected=", ".join(_SHARD_FIELDS), where=where)
+    lists = [about[field] for field in _SHARD_FIELDS[1:]]
+    if not all(isinstance(each, list) and len(each) <= DEFAULT_LIMITS.dimensions for each in lists):
+        raise MalformedError(f"shard {shown(about)}", expected="sizes of a tensor", where=where)
+    shape, offsets, sizes = (tuple(_size(size, where) for size in each) for each in lists)
+    made = Shard(about["of"], shape, offsets, sizes)
+    inside = len(shape) == len(offsets) == len(sizes) and all(
+        at + size <= whole for at, size, whole in zip(offsets, sizes, shape, strict=True)
+    )
+    if not inside or made.name != name:
+        raise MalformedError(f"shard {shown(about)}", expected="a block of the tensor that its name says", where=where)
+    return made
 
 
 def _size(value: Any, where: str) -> int:

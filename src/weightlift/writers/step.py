@@ -74,14 +74,14 @@ def write_step(  # noqa: PLR0913 - each is a field of the manifest
         raise UnsupportedError(f"max_file_bytes={max_file_bytes!r:.40}", expected="1 or more")
     hasher(hash)  # a missing package is told before anything is planned
     layouts = _plan(tensors, max_file_bytes)
-    document = _state_text(state)
+    document = state_text(state)
     manifest = Manifest(
         hash,
         step,
         dict(metrics or {}),
         dict(parts or {}),
         tuple(partial),
-        _written(),
+        written_by(),
         *_expected(layouts, document, "0" * hash_digits(hash)),
     )
     room = len(_checked(manifest))
@@ -89,14 +89,14 @@ def write_step(  # noqa: PLR0913 - each is a field of the manifest
     needed = room + len(document) + total + sum(len(layout.header) for layout in layouts.values())
     target = target_of(path)
     refuse_in_the_way(target)
-    _refuse_full_disk(target, needed)
+    refuse_full_disk(target, needed)
     with durable_directory(path) as folder:
         files: dict[str, FileRecord] = {}
         records: dict[str, TensorRecord] = {}
         done = 0
         for name, layout in layouts.items():
             heard = (lambda now, before=done: progress(before + now, total)) if progress else None
-            files[name] = _write_data(os.path.join(folder, name), layout, hash, records, heard)
+            files[name] = write_data_file(os.path.join(folder, name), layout, hash, records, heard)
             done += layout.nbytes
         with HashedFile(os.path.join(folder, STATE), hash) as out:
             out.write(document)
@@ -156,7 +156,7 @@ def _checked(manifest: Manifest) -> bytes:
     return text
 
 
-def _refuse_full_disk(target: str, needed: int) -> None:
+def refuse_full_disk(target: str, needed: int) -> None:
     """Refuse what the disk has no room for. Quotas, and what others write meanwhile, show only in writing."""
     folder = os.path.dirname(target)
     while not os.path.isdir(folder):
@@ -175,7 +175,7 @@ def _refuse_full_disk(target: str, needed: int) -> None:
         )
 
 
-def _write_data(
+def write_data_file(
     path: str, layout: Layout, name: str, records: dict[str, TensorRecord], progress: Progress | None
 ) -> FileRecord:
     """Write one data file, flushed, and enter its tensors into `records`."""
@@ -230,7 +230,12 @@ def _pieces(chunk: bytes | bytearray | memoryview) -> Iterator[memoryview]:
         yield view[at : at + _CHUNK]
 
 
-def _state_text(state: Mapping[str, Any]) -> bytes:
+def state_text(state: Mapping[str, Any]) -> bytes:
+    """Return the text of state.json.
+
+    Raises:
+        UnsupportedError: it is no JSON. LimitError: more than a reader takes.
+    """
     try:
         text = json.dumps(state, separators=(",", ":"), allow_nan=False).encode("ascii")
     except (TypeError, ValueError, RecursionError) as error:
@@ -243,7 +248,7 @@ def _state_text(state: Mapping[str, Any]) -> bytes:
     return text
 
 
-def _written() -> dict[str, str]:
+def written_by() -> dict[str, str]:
     """Who writes, and when. torch is not imported for it."""
     from time import gmtime, strftime
 

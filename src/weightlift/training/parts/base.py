@@ -6,6 +6,9 @@ from collections.abc import Callable, Mapping
 
 from ...codec import Encoder, decode
 from ...errors import MalformedError, WeightliftError
+from ...mapping.apply import staged_values
+from ...mapping.resolve import Resolution
+from ...tensors.torch_modules import ModuleTarget
 from ...tensors.values_as_torch import values_to_torch
 from ...tree import storages_in
 from ...typed import Any
@@ -77,6 +80,11 @@ class Filling:
         if name not in self.tensors:
             raise MalformedError(f"no tensor {name!r}", expected="one of the data files")
         return self.tensors[name]
+
+    def staged(self, resolution: Resolution, target: ModuleTarget, name: str) -> dict[str, Any]:
+        """Return the torch tensors for the module of a name, everything read and nothing set."""
+        del name
+        return staged_values(resolution, target)
 
     def torch(self, name: str, stride: tuple[int, ...] | None = None) -> Any:
         """Return the torch tensor of a name, laid out as it was."""

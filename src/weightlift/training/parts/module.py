@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ...errors import PlanError
-from ...mapping.apply import staged_values
 from ...mapping.fitting import fitted
 from ...tensors.computed import Lazy
 from ...tensors.from_live import module_values
@@ -63,7 +62,7 @@ def _fill_tensors(
     ties = [group for group in (tuple(key for key in tied if key in schema) for tied in target.ties) if len(group) > 1]
     try:
         resolution, notes = fitted(weights, schema, ties, plan=filling.plans.get(name), extra=target.extra)
-        staged = staged_values(resolution, target)
+        staged = filling.staged(resolution, target, name)
     except PlanError as error:
         raise error.at(name) from None
     filling.notes += [f"{name}: {note}" for note in notes]
