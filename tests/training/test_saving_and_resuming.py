@@ -242,6 +242,30 @@ def test_a_part_that_fails_leaves_every_part_as_it_was(tmp_path, monkeypatch):
     assert parts["data"].at == 5
 
 
+class Stubborn:
+    """A part that takes no state at all, not even its own."""
+
+    def state_dict(self):
+        return {"at": 1}
+
+    def load_state_dict(self, state):
+        raise KeyError(state["at"])
+
+
+def test_a_part_that_cannot_be_put_back_keeps_no_other_from_it(tmp_path):
+    """What takes neither the new state nor its old one is told, and every other part is as it was."""
+    wl.save(tmp_path / "c", rng=True, model=nn.Linear(2, 2), data=Stubborn())
+    model = nn.Linear(2, 2)
+    before = copy.deepcopy(model.state_dict())
+    random.seed(5)
+    drawn = random.getstate()
+    with pytest.raises(wl.WeightliftError, match="data: it does not take the state") as caught:
+        wl.resume(tmp_path / "c", rng=True, model=model, data=Stubborn())
+    assert caught.value.__notes__ == ["and a part does not take its old state back: 1"]
+    assert same(before, model.state_dict())
+    assert random.getstate() == drawn
+
+
 def test_a_model_that_changed_is_refused_and_a_plan_moves_it(tmp_path):
     """Without a plan names have to meet; with one, weights and moments move together."""
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))

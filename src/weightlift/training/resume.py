@@ -108,13 +108,24 @@ def _fill(document: Mapping[str, Any], part: Any, name: str, filling: Filling) -
 
 
 def _commit(changes: Sequence[Change]) -> None:
-    """Carry out every change, or none: what was done is taken back in the reverse order."""
+    """Carry out every change, or none: what was done is taken back in the reverse order.
+
+    A part that fails twice, at its new state and at its old one, keeps no other from being put back.
+    """
     done: list[Callable[[], object]] = []
     try:
         for change in changes:
             done.append(change.undo)
             change.commit()
-    except BaseException:
+    except BaseException as error:
+        interrupt = None
         for undo in reversed(done):
-            undo()
+            try:
+                undo()
+            except Exception as second:  # noqa: BLE001 - the first error is the one to be seen
+                error.add_note(f"and a part does not take its old state back: {second}")
+            except BaseException as second:  # noqa: BLE001 - raised below, when the rest is back
+                interrupt = second
+        if interrupt is not None:
+            raise interrupt from error
         raise
