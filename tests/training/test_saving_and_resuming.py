@@ -101,6 +101,24 @@ def test_several_modules_and_optimizers(tmp_path):
         assert all(same(states[0][i], states[1][i]) for i in states[0])
 
 
+def test_a_plan_for_one_of_several_modules_moves_its_moments_too(tmp_path):
+    """The optimizer of a module in a dict follows that module's plan, as that of a module alone does."""
+
+    def parts():
+        nets = {"gen": nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), "disc": nn.Linear(2, 2)}
+        optimizer = torch.optim.Adam(nets["gen"].parameters())
+        nets["gen"](torch.randn(3, 2)).sum().backward()
+        optimizer.step()
+        return {"nets": nets, "optimizer": optimizer}
+
+    saved, live = parts(), parts()
+    wl.save(tmp_path / "c", **saved)
+    wl.resume(tmp_path / "c", **live, plan={"nets/gen": wl.Plan.of("0.{t} -> 1.{t}\n1.{t} -> 0.{t}")})
+    old, new = saved["nets"]["gen"][0].weight, live["nets"]["gen"][1].weight
+    assert torch.equal(old, new)
+    assert torch.equal(saved["optimizer"].state[old]["exp_avg"], live["optimizer"].state[new]["exp_avg"])
+
+
 @pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile])
 def test_wrappers_are_left_out_of_names(wrap, tmp_path):
     """A run goes on with or without DataParallel and torch.compile."""

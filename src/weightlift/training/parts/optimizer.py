@@ -69,7 +69,7 @@ def _fill(document: Mapping[str, Any], part: Any, name: str, filling: Filling) -
     groups, state = document.get("groups"), document.get("state")
     if not isinstance(groups, list) or not isinstance(state, dict):
         raise MalformedError("an optimizer without groups and state", where=name)
-    homes = {each.partition("/")[0] for group in groups for each in group["params"]}
+    homes = {_home(each, filling) for group in groups for each in group["params"]}
     if planned := sorted(homes & set(filling.plans)):
         if len(homes) > 1:
             told = f"it trains {plural(len(homes), 'module')} ({', '.join(sorted(homes))}), and {planned[0]} has a plan"
@@ -78,6 +78,12 @@ def _fill(document: Mapping[str, Any], part: Any, name: str, filling: Filling) -
     else:
         fill_exactly(document, part, name, filling)
     return part
+
+
+def _home(parameter: str, filling: Filling) -> str:
+    """Return the module that a parameter is of: `model`, or one in a list or dict of parts, `nets/gen`."""
+    within = (module for module in filling.modules if parameter.startswith(f"{module}/"))
+    return next(within, parameter.partition("/")[0])
 
 
 KIND = Kind("optimizer", _recognises, _read, _fill)
