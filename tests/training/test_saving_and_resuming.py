@@ -192,6 +192,19 @@ def test_everything_that_cannot_be_written_is_told_at_once(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_values_that_hold_themselves_are_refused(tmp_path):
+    """A cycle in plain data is refused by its path, and so is what is nested too deeply."""
+    ring, deep = [], []
+    ring.append(ring)
+    for _ in range(3000):
+        deep = [deep]
+    with pytest.raises(wl.WeightliftError, match=r"meta\['ring'\]\[0\] holds itself"):
+        wl.save(tmp_path / "c", model=nn.Linear(1, 1), meta={"ring": ring})
+    with pytest.raises(wl.WeightliftError, match=r"meta\['deep'\]"):
+        wl.save(tmp_path / "c", model=nn.Linear(1, 1), meta={"deep": deep})
+    assert not (tmp_path / "c").exists()
+
+
 def test_a_loader_that_does_not_know_its_place_is_refused(tmp_path):
     """A plain DataLoader has no state; going on with it would be another run."""
     loader = torch.utils.data.DataLoader([1, 2, 3])

@@ -162,7 +162,7 @@ def modules_of(state: Mapping[str, Any]) -> dict[str, Any]:
     for name, part in state.items():
         if is_module(part):
             found[name] = part
-        elif not isinstance(part, str) and isinstance(part, list | tuple | Mapping):
+        elif isinstance(part, list | tuple | Mapping) and kind_of(name, part).name == "several":
             found |= {f"{name}/{key}": item for key, item in modules_of(_texts(items_of(part))).items()}
     return found
 

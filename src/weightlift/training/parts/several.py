@@ -7,17 +7,13 @@ from collections.abc import Mapping
 from ...errors import PlanError
 from ...typed import Any
 from .base import Filling, Kind, Reading
-from .kinds import kind_named, kind_of
-
-
-def _is_live(name: str, part: Any) -> bool:
-    return kind_of(name, part).name not in ("several", "value")
+from .kinds import is_live, kind_named, kind_of
 
 
 def _recognises(name: str, part: Any) -> bool:
     if isinstance(part, Mapping):
-        return all(isinstance(key, str) for key in part) and any(_is_live(name, item) for item in part.values())
-    return isinstance(part, list | tuple) and any(_is_live(name, item) for item in part)
+        return all(isinstance(key, str) for key in part) and any(is_live(name, item) for item in part.values())
+    return isinstance(part, list | tuple) and any(is_live(name, item) for item in part)
 
 
 def items_of(part: Any) -> dict[str, Any]:
