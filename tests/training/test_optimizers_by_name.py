@@ -130,13 +130,14 @@ def test_an_optimizer_of_another_kind_is_refused(tmp_path):
 
 
 def test_a_class_that_keeps_the_same_may_take_over(tmp_path):
-    """AdamW goes on from Adam, which keeps the same fields."""
+    """AdamW goes on from Adam, which keeps the same fields, and that is told."""
     model = Net()
     optimizer = trained(model)
     wl.save(tmp_path / "c", model=model, optimizer=optimizer)
     other = torch.optim.AdamW(model.parameters())
-    wl.resume(tmp_path / "c", model=model, optimizer=other)
+    notes = wl.resume(tmp_path / "c", model=model, optimizer=other).notes
     assert_same(moments(model, optimizer), moments(model, other))
+    assert notes == ("optimizer: saved from a torch.optim.adam.Adam, and goes into a torch.optim.adamw.AdamW",)
 
 
 def test_vectors_over_all_parameters_need_their_order(tmp_path):

@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 import weightlift as wl
+from weightlift.errors import PlanError
 
 
 def same(left, right):
@@ -313,6 +314,25 @@ def test_a_model_that_changed_is_refused_and_a_plan_moves_it(tmp_path):
     wl.resume(tmp_path / "c", model=other, optimizer=fresh, plan=wl.Plan.of("0.{t} -> two.{t}\n1.{t} -> one.{t}"))
     assert torch.equal(other["two"].weight, model[0].weight)
     assert torch.equal(fresh.state[other["two"].weight]["exp_avg"], optimizer.state[model[0].weight]["exp_avg"])
+
+
+def test_a_model_of_another_element_type_is_noted(tmp_path):
+    """What is cast on the way is told by number and type."""
+    wl.save(tmp_path / "c", model=nn.BatchNorm1d(2))
+    assert wl.resume(tmp_path / "c", model=nn.BatchNorm1d(2)).notes == ()
+    resumed = wl.resume(tmp_path / "c", model=nn.BatchNorm1d(2).half())
+    assert resumed.notes == ("model: 4 entries cast from float32 to float16",)
+
+
+@pytest.mark.parametrize("part", ["model", "optimizer", "scheduler", "both"])
+def test_a_live_part_of_another_kind_is_named(part, tmp_path):
+    """Something else under a part's name is the caller's slip and no damage of the file."""
+    model = nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    wl.save(tmp_path / "c", model=model, optimizer=optimizer, scheduler=scheduler, both=[model, model])
+    with pytest.raises(PlanError, match=f"c: {part}: a int; expected a.* as was saved"):
+        wl.resume(tmp_path / "c", **{part: 5})
 
 
 def test_a_part_that_was_not_saved_is_named(tmp_path):

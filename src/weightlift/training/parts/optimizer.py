@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ...errors import MalformedError, UnsupportedError, plural
+from ...errors import MalformedError, PlanError, UnsupportedError, plural
 from ...tensors.torch_optimizers import has_groups
 from ...typed import Any
 from .base import Filling, Kind, Reading, class_name
@@ -66,6 +66,8 @@ def _names(part: Any, groups: Any, where: str, reading: Reading) -> dict[Any, st
 
 
 def _fill(document: Mapping[str, Any], part: Any, name: str, filling: Filling) -> Any:
+    if not has_groups(part):
+        raise PlanError(f"a {type(part).__name__}", expected="an optimizer, as was saved", where=name)
     groups, state = document.get("groups"), document.get("state")
     if not isinstance(groups, list) or not isinstance(state, dict):
         raise MalformedError("an optimizer without groups and state", where=name)

@@ -32,9 +32,13 @@ def _read(part: Any, name: str, reading: Reading) -> dict[str, Any]:
 
 
 def _fill(document: Mapping[str, Any], part: Any, name: str, filling: Filling) -> Any:
+    if not isinstance(part, list | tuple | Mapping):
+        raise PlanError(f"a {type(part).__name__}", expected="a list or dict of parts, as was saved", where=name)
     saved, live = document["items"], items_of(part)
     if set(saved) != set(live):
-        raise PlanError(f"the run has {', '.join(live)}", expected=f"what was saved: {', '.join(saved)}", where=name)
+        raise PlanError(
+            f"the run has {', '.join(live) or 'none'}", expected=f"what was saved: {', '.join(saved)}", where=name
+        )
     filled = {
         key: kind_named(saved[key].get("kind"), f"{name}/{key}").fill(saved[key], item, f"{name}/{key}", filling)
         for key, item in live.items()
