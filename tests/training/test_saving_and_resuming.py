@@ -40,6 +40,12 @@ def test_the_directory_opens_like_any_checkpoint(tmp_path):
     assert same(model.state_dict(), wl.open(tmp_path / "c").state_dict("model").to_torch())
 
 
+def test_its_size_is_that_of_all_its_files(tmp_path):
+    """`wl.inspect` adds up what is in the directory."""
+    wl.save(tmp_path / "c", model=nn.Linear(20, 30))
+    assert wl.inspect(tmp_path / "c").size == sum(each.stat().st_size for each in (tmp_path / "c").iterdir())
+
+
 def test_plain_values_come_back_without_being_asked_for(tmp_path):
     """Counters and configuration are in what resume returns."""
     wl.save(tmp_path / "c", step=7, metrics={"loss": 0.5}, model=nn.Linear(1, 1), epoch=3, meta={"names": ("a", b"b")})
