@@ -162,6 +162,19 @@ def test_extra_state_of_modules(tmp_path):
     assert torch.equal(other[0].seen["t"], torch.ones(2))
 
 
+@pytest.mark.filterwarnings("ignore:Sparse CSR")
+@pytest.mark.parametrize("convert", [torch.Tensor.to_sparse, torch.Tensor.to_sparse_csr])
+def test_sparse_buffers(convert, tmp_path):
+    """Buffers of any sparse layout come back."""
+    modules = [nn.Linear(2, 2), nn.Linear(2, 2)]
+    for i, module in enumerate(modules):
+        module.register_buffer("mask", convert(torch.eye(2) * (i + 1)))
+    wl.save(tmp_path / "c", model=modules[0])
+    wl.resume(tmp_path / "c", model=modules[1])
+    assert torch.equal(modules[1].mask.to_dense(), torch.eye(2))
+    assert torch.equal(modules[1].weight, modules[0].weight)
+
+
 def test_only_what_is_trainable(tmp_path):
     """`select="trainable"` saves parameters with gradients and buffers; a resume leaves the others and says so."""
     model = nn.Sequential(nn.Linear(2, 2), nn.BatchNorm1d(2), nn.Linear(2, 2))
