@@ -52,6 +52,18 @@ def test_plain_values_come_back_without_being_asked_for(tmp_path):
     resumed = wl.resume(tmp_path / "c", model=nn.Linear(1, 1))
     assert (resumed.step, resumed.metrics) == (7, {"loss": 0.5})
     assert (resumed["epoch"], resumed["meta"]) == (3, {"names": ("a", b"b")})
+    assert wl.resume(tmp_path / "c").values == resumed.values
+
+
+def test_steps_and_metrics_of_numpy_and_torch_are_numbers(tmp_path):
+    """`wl.save` takes the numbers that a store takes, and refuses what is none before anything is written."""
+    wl.save(tmp_path / "c", step=np.int64(7), metrics={"a": torch.tensor(0.5), "b": np.float32(2)}, epoch=1)
+    resumed = wl.resume(tmp_path / "c", epoch=0)
+    assert (resumed.step, resumed.metrics) == (7, {"a": 0.5, "b": 2.0})
+    for wrong in ({"step": 1.5}, {"step": True}, {"metrics": {"a": "x"}}, {"metrics": [1]}):
+        with pytest.raises(wl.WeightliftError, match="expected a"):
+            wl.save(tmp_path / "d", epoch=1, **wrong)
+    assert not (tmp_path / "d").exists()
 
 
 def test_values_of_a_run_become_what_was_saved(tmp_path):

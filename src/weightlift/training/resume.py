@@ -45,20 +45,24 @@ def resume(path: str | os.PathLike[str], *, plan: Plans = None, types: Sequence[
         path: the directory of one checkpoint.
         plan: how the weights of `model` go into the changed one (a `Plan` or its file), or part -> plan.
         types: classes that records in plain values may become again (dataclasses, enums, named tuples).
-        parts: live objects by the names that they were saved under.
+        parts: live objects by the names that they were saved under; without any, only plain values are read.
 
     Raises:
         MalformedError, TruncatedError: the checkpoint is damaged; it says which file or tensor.
         PlanError: it does not fit the live objects, which are as they were.
     """
-    return restore(open_step(path, verify="when read"), TrainState(**parts), plan=plan, types=types)
+    run = as_state(parts) if parts else TrainState()
+    return _restored(open_step(path, verify="when read"), run, plan=plan, types=types)
 
 
 def restore(
     step: Step, run: TrainState | Mapping[str, Any], *, plan: Plans = None, types: Sequence[type] = ()
 ) -> Resumed:
     """Bring the parts of a run to what an opened checkpoint has; see `resume`."""
-    state = as_state(run)
+    return _restored(step, as_state(run), plan=plan, types=types)
+
+
+def _restored(step: Step, state: TrainState, *, plan: Plans, types: Sequence[type]) -> Resumed:
     saved = _parts_of(step)
     absent = [name for name in state if name not in saved]
     if absent:
@@ -80,8 +84,7 @@ def restore(
         _commit(filling.changes)
     except WeightliftError as error:
         raise error.at(os.fspath(step.path)) from None
-    if isinstance(run, TrainState):
-        run.parts.update(filled)
+    state.parts.update(filled)
     return Resumed(os.fspath(step.path), step.manifest.step, step.manifest.metrics, values, tuple(filling.notes))
 
 

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable, Iterable, Mapping
 
 from ..codec import Encoder
-from ..errors import StateDictError, UnsupportedError
+from ..errors import StateDictError, UnsupportedError, shown
 from ..patterns import pattern
 from ..tensors.torch_modules import ModuleTarget, is_module
 from ..tensors.torch_states import unwrapped
 from ..typed import Any
 from ..values import dataclass
 from ..writers.step import WrittenStep, write_step
+from .metrics import metric_values
 from .parts import Reading, kind_of
 from .parts.several import items_of
 from .state import TrainState, as_state
@@ -60,21 +62,33 @@ def save(
         parts: model=, optimizer=, scheduler=, scaler=, ema=, data=, rng=True, meta=, or any other name.
 
     Raises:
-        UnsupportedError: what cannot be written without pickle, all of it, each by its path.
+        UnsupportedError: what cannot be written without pickle, all of it, each by its path; a step that is no number.
+        StoreError: a metric that is no number.
         WriteError: the disk does not take it.
     """
+    number, values = None if step is None else _whole(step), metric_values(metrics)
     collected = collect(TrainState(**parts), select=select, without=without)
     return write_step(
         path,
         collected.tensors,
         collected.document,
-        step=step,
-        metrics=metrics or {},
+        step=number,
+        metrics=values,
         parts=collected.parts,
         partial=collected.partial,
         hash=hash,
         progress=progress,
     )
+
+
+def _whole(step: Any) -> int:
+    """Return a step as a plain integer; those of numpy and torch are taken."""
+    try:
+        if not isinstance(step, bool):
+            return operator.index(step)
+    except (TypeError, ValueError, RuntimeError):  # what tensors of several elements raise is torch's business
+        pass
+    raise UnsupportedError(f"step={shown(step)}", expected="a whole number")
 
 
 def collect(run: TrainState | Mapping[str, Any], *, select: Select = None, without: Iterable[str] = ()) -> Collected:
