@@ -13,7 +13,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 import weightlift as wl
-from weightlift.errors import PlanError
+from weightlift.actions.runs import runs
+from weightlift.errors import PlanError, SourceError, StoreError
 
 
 def same(left, right):
@@ -38,6 +39,20 @@ def test_the_directory_opens_like_any_checkpoint(tmp_path):
     model = nn.Linear(2, 3)
     wl.save(tmp_path / "c", model=model, optimizer=torch.optim.SGD(model.parameters(), lr=0.1))
     assert same(model.state_dict(), wl.open(tmp_path / "c").state_dict("model").to_torch())
+
+
+def test_a_directory_of_checkpoints_is_no_damaged_one(tmp_path):
+    """Where a checkpoint is asked for and a store is given, the error says which are in it; and the other way round."""
+    for name in ("step-000001", "step-000002"):
+        wl.save(tmp_path / "a" / name, epoch=1)
+    with pytest.raises(
+        SourceError, match=r"a: a directory of 2 checkpoints and none itself.*'step-000002' for instance"
+    ):
+        wl.resume(tmp_path / "a", epoch=0)
+    with pytest.raises(SourceError, match=r"a: a directory of checkpoints; .*step-000002 for instance"):
+        wl.open(tmp_path / "a")
+    with pytest.raises(StoreError, match="step-000001: is one checkpoint; expected a directory of them"):
+        runs(tmp_path / "a" / "step-000001")
 
 
 def test_its_size_is_that_of_all_its_files(tmp_path):
