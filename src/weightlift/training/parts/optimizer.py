@@ -12,6 +12,7 @@ from .optimizer_exact import fill_exactly
 from .optimizer_moved import fill_moved
 
 STATE, GROUPS = "state", "param_groups"
+_ANY_NAME = "as model= or any other name; of a parameter that is in none, nn.ParameterList([it])"
 
 
 def _recognises(name: str, part: Any) -> bool:
@@ -58,7 +59,7 @@ def _names(part: Any, groups: Any, where: str, reading: Reading) -> dict[Any, st
                 raise UnsupportedError(
                     f"group {at} has a parameter of shape {list(parameter.shape)} that is in no module of the run",
                     expected="parameters that can be named",
-                    remedy="give the module that has it beside the optimizer, as model= or any other name",
+                    remedy=f"give the module that has it beside the optimizer, {_ANY_NAME}",
                     where=where,
                 )
             names[i] = reading.parameters[id(parameter)]
