@@ -10,7 +10,7 @@ import os
 from contextlib import suppress
 
 from ..errors import StoreError, WeightliftError, WriteError, printable, shown
-from ..writers.directory import clear_leftovers, make_ancestors, remove_directory
+from ..writers.directory import clear_leftovers, make_ancestors, refuse_in_the_way, remove_directory
 from ..writers.flushing import flush_folder
 from ..writers.manifest import PINNED
 from .listing import Contents, Lister, StoredStep, leftover_of, set_aside, shown_name, step_name, stranger
@@ -52,6 +52,7 @@ class StoreFolder:
             StoreError, WriteError: the directory cannot be written to.
         """
         if make and not os.path.isdir(self.path):
+            refuse_in_the_way(self.path)
             try:
                 make_ancestors(self.path, [])
             except OSError as error:
