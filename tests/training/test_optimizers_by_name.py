@@ -173,6 +173,17 @@ def test_moments_wider_than_their_parameter_keep_their_type(tmp_path):
     assert_same(moments(model, optimizer, "momentum_buffer"), found)
 
 
+def test_texts_in_the_state_stay_texts(tmp_path):
+    """A text that an optimizer keeps for a parameter comes back; load_state_dict alone would take it apart."""
+    model = Net()
+    optimizer = trained(model)
+    optimizer.state[model.a.weight]["kind"] = "warm"
+    wl.save(tmp_path / "c", model=model, optimizer=optimizer)
+    resumed = torch.optim.Adam(model.parameters())
+    wl.resume(tmp_path / "c", model=model, optimizer=resumed)
+    assert resumed.state[model.a.weight]["kind"] == "warm"
+
+
 def test_saving_does_not_touch_the_optimizer(tmp_path):
     """An optimizer that has not stepped has no state after it was saved, either."""
     model = Net()
