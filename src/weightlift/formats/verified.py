@@ -19,6 +19,8 @@ _CHUNK = 2 << 20  # read and hashed at once: stays in the cache
 _MAPPED = 1 << 20  # bytes: from here on a tensor gets pages of its own
 _ALIGNED = 64  # bytes: torch then takes the memory as it is
 _DAMAGED = "it is damaged: take another step"
+_PRIVATE: dict[str, int] = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+"""Left alone, Python maps memory that a forked child shares: what that writes to its weights, all would have."""
 
 
 def check_hash(name: str, data: bytes, wanted: str, nbytes: int, where: str) -> None:
@@ -151,7 +153,7 @@ def _memories(sizes: list[int]) -> list[memoryview]:
 
 def _pages(nbytes: int) -> memoryview:
     """Return fresh memory that begins with a page, in large pages where it can: small ones cost much time."""
-    pages = mmap.mmap(-1, max(nbytes, 1))
+    pages = mmap.mmap(-1, max(nbytes, 1), **_PRIVATE)
     if nbytes >= _MAPPED and hasattr(mmap, "MADV_HUGEPAGE"):
         with suppress(OSError):  # a kernel without them
             pages.madvise(mmap.MADV_HUGEPAGE)
