@@ -18,7 +18,8 @@ from ..sources import LocalFile
 from ..tree import storages_in
 from ..typed import Any
 from ..values import dataclass
-from ..writers.directory import settled
+from ..writers.flushing import open_folder
+from ..writers.leftovers import settled
 from ..writers.manifest import BEGIN, MANIFEST, PINNED, STATE, Manifest
 from .base import Format, Opening, Probe
 from .joined import with_joined
@@ -98,7 +99,7 @@ class _Opened:
         self.limits = limits
         self._known: Manifest | None = None
         try:
-            self.folder = os.open(self.where, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+            self.folder = open_folder(self.where)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise SourceError(f"no checkpoint ({reason})", expected="a directory", where=given) from None

@@ -17,13 +17,14 @@ from ..tensors.computed import Computed, Lazy
 from ..tensors.pack import is_verbatim, packed_chunks
 from ..typed import Any
 from ..values import dataclass
-from .directory import durable_directory, refuse_in_the_way, target_of
+from .directory import durable_directory
 from .hashed_file import HashedFile
 from .hashing import DEFAULT_HASH, hash_digits, hash_of, hasher
 from .layout import Layout, plan_layout
 from .manifest import MANIFEST, STATE, FileRecord, Manifest, TensorRecord, data_name
 from .safetensors import Progress
 from .shards import shard_entries
+from .target import refuse_in_the_way, target_of
 
 MAX_FILE_BYTES = 4 << 30
 """Bytes of tensors in one data file, unless one tensor alone is larger."""
