@@ -20,7 +20,7 @@ from ..typed import Any
 from ..values import dataclass
 from ..writers.flushing import open_folder
 from ..writers.leftovers import settled
-from ..writers.manifest import BEGIN, MANIFEST, PINNED, STATE, Manifest
+from ..writers.manifest import BEGIN, DAMAGED, MANIFEST, PINNED, STATE, Manifest
 from .base import Format, Opening, Probe
 from .joined import with_joined
 from .safetensors import entries_of
@@ -189,7 +189,7 @@ class _Opened:
             return LocalFile(os.path.join(self.where, name), folder_fd=self.folder)
         except SourceError as error:
             error.where = (name,)
-            error.remedy = "it is damaged: take another step"
+            error.remedy = DAMAGED
             raise
 
     def _small(self, name: str, longest: int) -> bytes:

@@ -11,14 +11,13 @@ from ..limits import Limits
 from ..sources import LocalFile, OwnMemory
 from ..tensors import Storage
 from ..writers.hashing import hash_of, hasher
-from ..writers.manifest import FileRecord, TensorRecord
+from ..writers.manifest import DAMAGED, FileRecord, TensorRecord
 from .base import Opening
 from .safetensors import read_plain
 
 _CHUNK = 2 << 20  # read and hashed at once: stays in the cache
 _MAPPED = 1 << 20  # bytes: from here on a tensor gets pages of its own
 _ALIGNED = 64  # bytes: torch then takes the memory as it is
-_DAMAGED = "it is damaged: take another step"
 _PRIVATE: dict[str, int] = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
 """Left alone, Python maps memory that a forked child shares: what that writes to its weights, all would have."""
 
@@ -30,9 +29,9 @@ def check_hash(name: str, data: bytes, wanted: str, nbytes: int, where: str) -> 
         MalformedError: another size or other bytes.
     """
     if len(data) != nbytes:
-        raise MalformedError(f"{len(data)} bytes", expected=f"{nbytes}", remedy=_DAMAGED, where=where)
+        raise MalformedError(f"{len(data)} bytes", expected=f"{nbytes}", remedy=DAMAGED, where=where)
     if (found := hash_of(name, data)) != wanted:
-        raise MalformedError(f"its {name} is {found}", expected=wanted, remedy=_DAMAGED, where=where)
+        raise MalformedError(f"its {name} is {found}", expected=wanted, remedy=DAMAGED, where=where)
 
 
 class DataFile:
@@ -52,11 +51,11 @@ class DataFile:
         self.record = record
         self.tensors = tensors
         if file.size != record.nbytes:
-            raise TruncatedError(f"{file.size} bytes", expected=f"{record.nbytes}", remedy=_DAMAGED, where=name)
+            raise TruncatedError(f"{file.size} bytes", expected=f"{record.nbytes}", remedy=DAMAGED, where=name)
         try:
             length = 8 + int.from_bytes(file.read_at(0, 8), "little")
             if length > min(file.size, limits.header_bytes + 8):
-                raise MalformedError(f"a header of {length - 8} bytes", remedy=_DAMAGED)
+                raise MalformedError(f"a header of {length - 8} bytes", remedy=DAMAGED)
             header = file.read_at(0, length)
             check_hash(hash_name, header, record.header, length, "header")
             self.plain, self.metadata = read_plain(file, Opening(limits))
@@ -124,14 +123,14 @@ class DataFile:
             problems += self._compare(storage.key, own.hexdigest())
         if not problems and whole.hexdigest() != self.record.hash:
             found = f"its {hash_name} is {whole.hexdigest()}"
-            problems.append(MalformedError(found, expected=self.record.hash, remedy=_DAMAGED, where=self.name))
+            problems.append(MalformedError(found, expected=self.record.hash, remedy=DAMAGED, where=self.name))
         return problems
 
     def _compare(self, key: str, found: str) -> list[WeightliftError]:
         wanted = self.tensors[key].hash
         if found == wanted:
             return []
-        error = MalformedError(f"its bytes have the hash {found}", expected=wanted, remedy=_DAMAGED, where=self.name)
+        error = MalformedError(f"its bytes have the hash {found}", expected=wanted, remedy=DAMAGED, where=self.name)
         return [error.at(repr(key))]
 
 
