@@ -29,6 +29,8 @@ from .target import refuse_in_the_way, target_of
 MAX_FILE_BYTES = 4 << 30
 """Bytes of tensors in one data file, unless one tensor alone is larger."""
 
+STATE_VERSION = 1
+
 _CHUNK = 1 << 20  # hashed and written while it is in the cache
 _BESIDE = 1 << 16  # bytes that the file system itself may need for a directory and its entries
 
@@ -229,6 +231,11 @@ def _pieces(chunk: bytes | bytearray | memoryview) -> Iterator[memoryview]:
     view = memoryview(chunk)
     for at in range(0, len(view), _CHUNK):
         yield view[at : at + _CHUNK]
+
+
+def state_document(parts: Mapping[str, Any], **about: Any) -> dict[str, Any]:
+    """Return what state.json holds: the document of each part, and what else is said about all of them."""
+    return {"weightlift_state": STATE_VERSION, **about, "parts": dict(parts)}
 
 
 def state_text(state: Mapping[str, Any]) -> bytes:
