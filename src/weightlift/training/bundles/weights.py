@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ...codec import Encoder
+from ...mapping.wrappers import TRANSPARENT
 from ...modules.module import is_module, module_attributes
 from ...pickles import Dict, Object
 from ...selection import find_candidates
@@ -15,8 +16,8 @@ from ...typed import Any
 from ...values import dataclass
 from .base import Item
 
-_TRANSPARENT = ("module.", "_orig_mod.")
-"""What DataParallel and torch.compile put before every name; a resume looks inside of them, too."""
+_TRANSPARENT = tuple(f"{word}." for word in TRANSPARENT)
+"""What a resume looks inside of, too."""
 
 _ORDERED = ("torch-zip", "torch-legacy", "torch-tar", "torchscript", "pickle", "archive")
 """Formats whose state dicts have the order of the module. Others sort their names, or may have: safetensors do."""
