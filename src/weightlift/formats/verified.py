@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import mmap
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 
 from ..errors import MalformedError, TruncatedError, WeightliftError
@@ -16,10 +17,15 @@ from .base import Opening
 from .safetensors import read_plain
 
 _CHUNK = 2 << 20  # read and hashed at once: stays in the cache
+_BATCH = 8 << 20  # bytes that a thread reads before it asks for more
+_THREADS = min(4, os.cpu_count() or 1)
 _MAPPED = 1 << 20  # bytes: from here on a tensor gets pages of its own
 _ALIGNED = 64  # bytes: torch then takes the memory as it is
 _PRIVATE: dict[str, int] = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
 """Left alone, Python maps memory that a forked child shares: what that writes to its weights, all would have."""
+
+Span = tuple[Storage, int, int]
+"""A tensor's storage with its first and last-plus-one byte in the file."""
 
 
 def check_hash(name: str, data: bytes, wanted: str, nbytes: int, where: str) -> None:
@@ -75,28 +81,34 @@ class DataFile:
     def read(self, hash_name: str, needed: set[int] | None) -> list[WeightliftError]:
         """Read all tensors, or those whose storage is among `needed`, into memory that they then are in.
 
-        Returns what is not as the manifest says.
+        Several threads do: most of the time goes into pages that the system has to find first. Header and tensors
+        are the whole file, so that its own hash has nothing to add. Returns what is not as the manifest says.
         """
+        from concurrent.futures import ThreadPoolExecutor
+
         spans = [span for span in self._spans() if needed is None or id(span[0]) in needed]
         memories = _memories([end - begin for _, begin, end in spans])
-        pairs = list(zip(spans, memories, strict=True))
-        if needed is None:
-            problems = self._go_through(hash_name, [memory for _, memory in pairs])
-        else:
-            problems = [each for (storage, begin, _), m in pairs for each in self._alone(hash_name, storage, begin, m)]
-        for (storage, _, _), memory in pairs:
+
+        def fill(batch: range) -> list[WeightliftError]:
+            return [each for i in batch for each in self._filled(hash_name, spans[i], memories[i])]
+
+        with ThreadPoolExecutor(_THREADS) as threads:
+            found = threads.map(fill, _batches([len(memory) for memory in memories]))
+            problems = [each for batch in found for each in batch]
+        for (storage, _, _), memory in zip(spans, memories, strict=True):
             storage.data = OwnMemory(memory, storage.key)
         return problems
 
-    def _alone(self, hash_name: str, storage: Storage, begin: int, memory: memoryview) -> list[WeightliftError]:
-        _fill(self.file, memory, begin)
-        return self._compare(storage.key, hash_of(hash_name, memory))
+    def _filled(self, hash_name: str, span: Span, memory: memoryview) -> list[WeightliftError]:
+        storage, begin, _ = span
+        own = hasher(hash_name)()
+        for at in range(0, len(memory), _CHUNK):
+            chunk = memory[at : at + _CHUNK]
+            _fill(self.file, chunk, begin + at)
+            own.update(chunk)
+        return self._compare(storage.key, own.hexdigest())
 
-    def check(self, hash_name: str) -> list[WeightliftError]:
-        """Read everything, keep nothing; return what is not as the manifest says."""
-        return self._go_through(hash_name, None)
-
-    def _spans(self) -> list[tuple[Storage, int, int]]:
+    def _spans(self) -> list[Span]:
         """Each tensor's storage with its first and last-plus-one byte in the file, in the order of the bytes."""
         spans = []
         for tensor in self.plain.values():
@@ -105,18 +117,17 @@ class DataFile:
             spans.append((tensor.storage, begin, begin + tensor.storage.nbytes))
         return sorted(spans, key=lambda span: span[1:])
 
-    def _go_through(self, hash_name: str, memories: list[memoryview] | None) -> list[WeightliftError]:
-        """Read the tensors' bytes once and in order, each into its memory or nowhere; hash the file and each tensor."""
+    def check(self, hash_name: str) -> list[WeightliftError]:
+        """Read everything once and in order, keep nothing; return what is not as the manifest says."""
         make = hasher(hash_name)
         whole = make()
         whole.update(self.header)
         problems: list[WeightliftError] = []
         buffer = memoryview(bytearray(_CHUNK))
-        for i, (storage, begin, end) in enumerate(self._spans()):  # which follow each other without a gap
+        for storage, begin, end in self._spans():  # which follow each other without a gap
             own = make()
             for at in range(begin, end, _CHUNK):
-                count = min(_CHUNK, end - at)
-                chunk = memories[i][at - begin : at - begin + count] if memories else buffer[:count]
+                chunk = buffer[: min(_CHUNK, end - at)]
                 _fill(self.file, chunk, at)
                 whole.update(chunk)
                 own.update(chunk)
@@ -132,6 +143,16 @@ class DataFile:
             return []
         error = MalformedError(f"its bytes have the hash {found}", expected=wanted, remedy=DAMAGED, where=self.name)
         return [error.at(repr(key))]
+
+
+def _batches(sizes: list[int]) -> Iterator[range]:
+    """Cut a row of tensors where enough bytes have come together to be a thread's next piece of work."""
+    first = nbytes = 0
+    for i, size in enumerate(sizes):
+        nbytes += size
+        if nbytes >= _BATCH or i + 1 == len(sizes):
+            yield range(first, i + 1)
+            first, nbytes = i + 1, 0
 
 
 def _memories(sizes: list[int]) -> list[memoryview]:
