@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
 from ..errors import MalformedError, TruncatedError, WeightliftError
@@ -84,17 +84,17 @@ class DataFile:
         Several threads do: most of the time goes into pages that the system has to find first. Header and tensors
         are the whole file, so that its own hash has nothing to add. Returns what is not as the manifest says.
         """
-        from concurrent.futures import ThreadPoolExecutor
-
         spans = [span for span in self._spans() if needed is None or id(span[0]) in needed]
         memories = _memories([end - begin for _, begin, end in spans])
 
         def fill(batch: range) -> list[WeightliftError]:
             return [each for i in batch for each in self._filled(hash_name, spans[i], memories[i])]
 
-        with ThreadPoolExecutor(_THREADS) as threads:
-            found = threads.map(fill, _batches([len(memory) for memory in memories]))
-            problems = [each for batch in found for each in batch]
+        batches = list(_batches([len(memory) for memory in memories]))
+        if len(batches) < 2:
+            problems = [each for batch in batches for each in fill(batch)]
+        else:
+            problems = _on_threads(fill, batches)
         for (storage, _, _), memory in zip(spans, memories, strict=True):
             storage.data = OwnMemory(memory, storage.key)
         return problems
@@ -143,6 +143,13 @@ class DataFile:
             return []
         error = MalformedError(f"its bytes have the hash {found}", expected=wanted, remedy=DAMAGED, where=self.name)
         return [error.at(repr(key))]
+
+
+def _on_threads(fill: Callable[[range], list[WeightliftError]], batches: list[range]) -> list[WeightliftError]:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(_THREADS) as threads:
+        return [each for batch in threads.map(fill, batches) for each in batch]
 
 
 def _batches(sizes: list[int]) -> Iterator[range]:
