@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from ..checkpoint import Checkpoint
-from ..errors import LimitError, MalformedError, SourceError, StateDictError, WeightliftError, shown
+from ..errors import LimitError, MalformedError, SourceError, StateDictError, WeightliftError, plural, shown
 from ..limits import DEFAULT_LIMITS, Limits
 from ..sources import LocalFile
 from ..tree import storages_in
@@ -108,8 +108,22 @@ class _Opened:
     def manifest(self) -> Manifest:
         """The manifest, checked by its own hash."""
         if self._known is None:
+            self._refuse_a_store()
             self._known = Manifest.from_bytes(self._small(MANIFEST, self.limits.header_bytes))
         return self._known
+
+    def _refuse_a_store(self) -> None:
+        """Say which checkpoints are in a directory that is none itself."""
+        names = os.listdir(self.folder)
+        if MANIFEST in names:
+            return
+        inside = [name for name in sorted(names) if os.path.isfile(os.path.join(self.where, name, MANIFEST))]
+        if inside:
+            raise SourceError(
+                f"a directory of {plural(len(inside), 'checkpoint')} and none itself",
+                expected="one of them",
+                remedy=f"name it, {inside[-1]!r} for instance, or take CheckpointStore(...).resume",
+            )
 
     def close(self) -> None:
         """Let go of the directory; files that are open stay so."""

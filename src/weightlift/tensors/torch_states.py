@@ -30,6 +30,13 @@ def unwrapped(module: Any) -> Any:
         module = getattr(module, inside)
 
 
+def _copied(value: Any) -> Any:
+    try:
+        return deepcopy(value)
+    except NotImplementedError:  # torch's deepcopy has no word for compressed sparse tensors
+        return value.detach().clone()
+
+
 def set_state(module: Any, state: Mapping[str, Any], versions: Any, name: str) -> Callable[[], object]:
     """Hand a whole state dict to a module, and return what puts the old one back; after an error it is back.
 
@@ -40,7 +47,10 @@ def set_state(module: Any, state: Mapping[str, Any], versions: Any, name: str) -
     """
     from collections import OrderedDict
 
-    before = deepcopy(module.state_dict())
+    held = module.state_dict()
+    before = OrderedDict((key, _copied(value)) for key, value in held.items())
+    if hasattr(held, "_metadata"):
+        before._metadata = deepcopy(held._metadata)  # type: ignore[attr-defined] # noqa: SLF001 - as below
 
     def back() -> None:
         module.load_state_dict(before)

@@ -13,6 +13,7 @@ from ..typed import Any
 from ..values import dataclass, field
 from ..writers.leftovers import leftover
 from ..writers.manifest import MANIFEST, PINNED, Manifest, is_own_name
+from ..writers.target import at_once
 
 _PREFIX = "step-"
 _SET_ASIDE = ".broken"
@@ -105,13 +106,17 @@ def manifest_bytes(path: str) -> bytes:
     """Return the text of the manifest in a checkpoint's directory.
 
     Raises:
-        MalformedError: there is none. StoreError: it cannot be read.
+        MalformedError: there is none, or it is no file. StoreError: it cannot be read.
     """
     try:
-        with open(os.path.join(path, MANIFEST), "rb") as file:
-            return file.read(DEFAULT_LIMITS.header_bytes + 1)
+        with open(os.path.join(path, MANIFEST), "rb", opener=at_once) as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return file.read(DEFAULT_LIMITS.header_bytes + 1)
+        raise MalformedError("is no file", where=MANIFEST)
     except FileNotFoundError:
         raise MalformedError("is missing; without it nothing can be verified", where=MANIFEST) from None
+    except IsADirectoryError:
+        raise MalformedError("is a directory", expected="a file", where=MANIFEST) from None
     except OSError as error:
         raise StoreError(f"cannot be read: {error.strerror}", where=MANIFEST) from None
 

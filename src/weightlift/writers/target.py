@@ -7,7 +7,7 @@ import stat
 
 from ..errors import WriteError, shown
 from .flushing import flush_folder
-from .manifest import MANIFEST, is_own_name
+from .manifest import BEGIN, MANIFEST, is_own_name
 
 
 def target_of(path: str | os.PathLike[str]) -> str:
@@ -31,8 +31,17 @@ def refuse_in_the_way(target: str) -> None:
     """Refuse to put a directory in the place of anything but a checkpoint or an empty directory.
 
     Raises:
-        WriteError: what is there instead.
+        WriteError: what is there instead, or it would be inside of a checkpoint, which nothing else may be in.
     """
+    parent = os.path.dirname(target)
+    while not os.path.isdir(parent):
+        parent = os.path.dirname(parent)
+    if is_checkpoint(parent):
+        raise WriteError(
+            f"would be inside of the checkpoint {os.path.basename(parent)}, and damage it",
+            expected="a directory beside it",
+            where=target,
+        )
     if not os.path.lexists(target):
         return
     if not is_directory(target):
@@ -49,6 +58,20 @@ def refuse_in_the_way(target: str) -> None:
         raise WriteError(
             f"is a directory that {held}", expected="a checkpoint, or nothing", remedy="take another name", where=target
         )
+
+
+def is_checkpoint(folder: str) -> bool:
+    """Whether a directory has a manifest of ours, of any version."""
+    try:
+        with open(os.path.join(folder, MANIFEST), "rb", opener=at_once) as file:
+            return file.read(len(BEGIN)) == BEGIN
+    except OSError:
+        return False
+
+
+def at_once(path: str, flags: int) -> int:
+    """Open a file that may be a pipe, without waiting for its other end."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def make_ancestors(parent: str, made: list[str]) -> None:

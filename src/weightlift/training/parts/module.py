@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
-from ...errors import PlanError
+from ...errors import PlanError, plural
 from ...mapping.fitting import fitted
 from ...tensors.computed import Lazy
 from ...tensors.from_live import module_values
@@ -37,6 +38,8 @@ def _read(part: Any, name: str, reading: Reading) -> dict[str, Any]:
 
 
 def _fill(document: Mapping[str, Any], part: Any, name: str, filling: Filling) -> Any:
+    if not is_module(part):
+        raise PlanError(f"a {type(part).__name__}", expected="a live torch module, as was saved", where=name)
     values = document.get("values") or {}
     weights = {
         key: value
@@ -65,6 +68,8 @@ def _fill_tensors(
     except PlanError as error:
         raise error.at(name) from None
     filling.notes += [f"{name}: {note}" for note in notes]
+    made = resolution.made.values()
+    filling.notes += _cast_notes(name, Counter((each.cast_from, each.value.dtype.name) for each in made))
     if left_out:
         filling.notes.append(f"{name}: {len(left_out)} entries were not saved and are left as they are")
     done: list[SetDown] = []
@@ -75,6 +80,12 @@ def _fill_tensors(
             each.undo()
 
     filling.changes.append(Change(lambda: done.append(set_down(target, staged, assign=False, spend=spend)), undo))
+
+
+def _cast_notes(name: str, casts: Mapping[tuple[str, str], int]) -> list[str]:
+    """Say what the model holds in another element type than was saved; those of "" are as they were."""
+    entries = {pair: plural(count, "entry", "entries") for pair, count in casts.items() if pair[0]}
+    return [f"{name}: {told} cast from {before} to {now}" for (before, now), told in entries.items()]
 
 
 def _fill_state(
