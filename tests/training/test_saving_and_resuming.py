@@ -90,7 +90,7 @@ def test_values_of_a_run_become_what_was_saved(tmp_path):
     from weightlift.formats.step import open_step
     from weightlift.training.resume import restore
 
-    restore(open_step(tmp_path / "c", verify="when read"), run)
+    restore(open_step(tmp_path / "c"), run)
     assert run.meta == {"epoch": 3}
 
 
@@ -387,3 +387,14 @@ def test_a_part_that_was_not_saved_is_named(tmp_path):
     wl.save(tmp_path / "c", model=parts["model"])
     with pytest.raises(wl.WeightliftError, match=r"no 'optimizer'.*parts that were saved: model"):
         wl.resume(tmp_path / "c", model=parts["model"], optimizer=parts["optimizer"])
+
+
+def test_there_is_one_table_of_kinds():
+    """What opening a checkpoint and converting a bundle call a part is a kind that a resume can fill."""
+    from typing import get_args
+
+    from weightlift.formats import step_parts
+    from weightlift.training.bundles import base
+    from weightlift.training.parts.kinds import KINDS
+
+    assert set(step_parts._KINDS) | set(get_args(base.Kind)) <= set(KINDS)

@@ -9,7 +9,8 @@ import pytest
 from weightlift.errors import WriteError
 from weightlift.formats.step import open_step, verify_step
 from weightlift.training.store import CheckpointStore
-from weightlift.writers.directory import clear_leftovers, durable_directory, remove_directory, settled
+from weightlift.writers.directory import durable_directory, remove_directory
+from weightlift.writers.leftovers import clear_leftovers, settled
 
 from step_saves import found, save
 

@@ -10,7 +10,7 @@ from ..training.keep import Keep, rule
 from ..training.listing import StoredStep
 from ..training.store import CheckpointStore
 from ..values import dataclass, field, replace
-from ..writers.directory import is_checkpoint
+from ..writers.target import is_checkpoint
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from ..checkpoint import Checkpoint
 from ..errors import LimitError, MalformedError, SourceError, StateDictError, WeightliftError, plural, shown
 from ..limits import DEFAULT_LIMITS, Limits
 from ..sources import LocalFile
-from ..tensors import Composite, Storage, Tensor
-from ..tensors.computed import Computed
-from ..tree import tensors_in
-from ..typed import Any, Literal
+from ..tree import storages_in
+from ..typed import Any
 from ..values import dataclass
-from ..writers.directory import settled
-from ..writers.manifest import BEGIN, MANIFEST, PINNED, STATE, Manifest
+from ..writers.flushing import open_folder
+from ..writers.leftovers import settled
+from ..writers.manifest import BEGIN, DAMAGED, MANIFEST, PINNED, STATE, Manifest
 from .base import Format, Opening, Probe
 from .joined import with_joined
 from .safetensors import entries_of
@@ -45,7 +44,7 @@ class Step:
 def open_step(
     path: str | os.PathLike[str],
     *,
-    verify: Literal[True, False, "when read"] = True,
+    verify: bool = True,
     names: Iterable[str] | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Step:
@@ -53,8 +52,7 @@ def open_step(
 
     With `verify` every file is read once, into fresh memory that the tensors are views of, and every hash is
     checked on the way; with `names` only those tensors, or blocks of them, are read, and checked by their own hashes.
-    Without, the
-    sizes, headers and the state are checked, and tensors read the files when they are asked for.
+    Without, the sizes, headers and the state are checked, and tensors read the files when they are asked for.
 
     Raises:
         SourceError: no such checkpoint. StateDictError: no tensor of such a name. MalformedError: anything is not
@@ -62,13 +60,13 @@ def open_step(
     """
     given = os.fspath(path)
     wanted = None if names is None else list(names)
-    for attempt in range(_TRIES):
+    for _ in range(_TRIES):
         opened = _Opened(given, limits)
         try:
-            return opened.step(wanted, verified=bool(verify))
+            return opened.step(wanted, verified=verify)
         except WeightliftError as error:
             # a file that is gone because another checkpoint has taken the name: read that one
-            if attempt == _TRIES - 1 or not isinstance(error, SourceError) or opened.is_still_there():
+            if not isinstance(error, SourceError) or opened.is_still_there():
                 raise error.at(given) from None
         finally:
             opened.close()
@@ -101,7 +99,7 @@ class _Opened:
         self.limits = limits
         self._known: Manifest | None = None
         try:
-            self.folder = os.open(self.where, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+            self.folder = open_folder(self.where)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise SourceError(f"no checkpoint ({reason})", expected="a directory", where=given) from None
@@ -154,7 +152,7 @@ class _Opened:
         whole = with_joined(tensors, self.manifest.tensors, state.get("ties"))
         tensors = whole if names is None else _selected(tensors | whole, names)
         if verified:
-            needed = None if names is None else {id(storage) for storage in _storages(tensors)}
+            needed = None if names is None else {id(storage) for storage in storages_in(tensors)}
             for data in opened:
                 for problem in data.read(self.manifest.hash, needed):
                     raise problem
@@ -205,7 +203,7 @@ class _Opened:
             return LocalFile(os.path.join(self.where, name), folder_fd=self.folder)
         except SourceError as error:
             error.where = (name,)
-            error.remedy = "it is damaged: take another step"
+            error.remedy = DAMAGED
             raise
 
     def _small(self, name: str, longest: int) -> bytes:
@@ -233,18 +231,6 @@ def _selected(tensors: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
                 remedy=f"did you mean {near[0]!r}?" if near else "",
             )  # fmt: skip
     return {name: tensors[name] for name in names}
-
-
-def _storages(tensors: Mapping[Any, Any]) -> Iterator[Storage]:
-    """Yield where the bytes of values lie."""
-    for value in tensors.values():
-        for tensor in tensors_in(value):
-            if isinstance(tensor, Computed):
-                yield from _storages(dict(enumerate(tensor.inputs)))
-                continue
-            for part in tensor.parts.values() if isinstance(tensor, Composite) else [tensor]:
-                if isinstance(part, Tensor):
-                    yield part.storage
 
 
 def _recognises(probe: Probe) -> bool:

@@ -9,7 +9,7 @@ from ..dtypes import DType
 from ..errors import PlanError, UnsupportedError
 from ..typed import Any
 
-_INSIDE = {
+INSIDE = {
     "torch.nn.parallel.distributed.DistributedDataParallel": "module",
     "torch.nn.parallel.data_parallel.DataParallel": "module",
     "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
@@ -24,7 +24,7 @@ def unwrapped(module: Any) -> Any:
     """
     while True:
         kinds = (f"{cls.__module__}.{cls.__qualname__}" for cls in type(module).__mro__)
-        inside = next((_INSIDE[kind] for kind in kinds if kind in _INSIDE), "")
+        inside = next((INSIDE[kind] for kind in kinds if kind in INSIDE), "")
         if not inside:
             return module
         module = getattr(module, inside)

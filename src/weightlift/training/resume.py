@@ -56,7 +56,7 @@ def resume(path: str | os.PathLike[str], *, plan: Plans = None, types: Sequence[
     run = as_state(parts) if parts else TrainState()
     if are_on(run):
         return on_ranks(path, run, plan=plan, types=types)
-    return _restored(open_step(path, verify="when read"), run, plan=plan, types=types)
+    return _restored(open_step(path), run, plan=plan, types=types)
 
 
 def on_ranks(path: str | os.PathLike[str], run: TrainState, *, plan: Plans, types: Sequence[type]) -> Resumed:

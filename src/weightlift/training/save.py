@@ -13,7 +13,8 @@ from ..tensors.torch_modules import ModuleTarget, is_module
 from ..tensors.torch_states import unwrapped
 from ..typed import Any
 from ..values import dataclass
-from ..writers.step import WrittenStep, write_step
+from ..writers.hashing import DEFAULT_HASH
+from ..writers.step import WrittenStep, state_document, write_step
 from .metrics import metric_values
 from .parts import Reading, kind_of
 from .parts.several import items_of
@@ -43,7 +44,7 @@ def save(
     metrics: Mapping[str, float] | None = None,
     select: Select = None,
     without: Iterable[str] = (),
-    hash: str = "xxh3",  # noqa: A002 - the word of the manifest
+    hash: str = DEFAULT_HASH,  # noqa: A002 - the word of the manifest
     progress: Callable[[int, int], None] | None = None,
     **parts: Any,
 ) -> WrittenStep:
@@ -130,7 +131,7 @@ def collect(
     choice.check()
     parts = {name: part["kind"] for name, part in document.items()}
     partial = (*left, *sorted(choice.cut))
-    return Collected(reading.encoder.tensors, {"weightlift_state": 1, "parts": document}, parts, partial)
+    return Collected(reading.encoder.tensors, state_document(document), parts, partial)
 
 
 def _check_name(name: str) -> None:

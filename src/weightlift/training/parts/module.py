@@ -14,6 +14,7 @@ from ...tensors.torch_modules import ModuleTarget, is_module
 from ...tensors.torch_states import set_state, unwrapped
 from ...typed import Any
 from .base import Change, Filling, Kind, Reading, class_name
+from .documents import module_document
 
 
 def _recognises(name: str, part: Any) -> bool:
@@ -25,17 +26,15 @@ def _read(part: Any, name: str, reading: Reading) -> dict[str, Any]:
     module = unwrapped(part)
     values, versions = module_values(module)
     chosen = {key: value for key, value in values.items() if reading.choose(name, key, value)}
-    tensors = {key: value for key, value in chosen.items() if hasattr(value, "untyped_storage")}
-    for key, value in tensors.items():
-        reading.encoder.add(f"{name}/{key}", value)
-    others = {key: value for key, value in chosen.items() if key not in tensors}
-    return {
-        "class": class_name(module),
-        "order": None if len(tensors) == len(chosen) else list(chosen),
-        "values": {key: reading.encoder.encode(value, f"{name}/{key}") for key, value in others.items()},
-        "versions": reading.encoder.encode(versions and dict(versions), name),
-        "left_out": [key for key in values if key not in chosen],
-    }
+    return module_document(
+        name,
+        chosen,
+        {key for key, value in chosen.items() if hasattr(value, "untyped_storage")},
+        reading.encoder,
+        class_name=class_name(module),
+        versions=versions,
+        left_out=[key for key in values if key not in chosen],
+    )
 
 
 def _fill(document: Mapping[str, Any], part: Any, name: str, filling: Filling) -> Any:

@@ -8,10 +8,10 @@ from ...errors import MalformedError, PlanError, UnsupportedError, plural
 from ...tensors.torch_optimizers import has_groups
 from ...typed import Any
 from .base import Filling, Kind, Reading, class_name
+from .documents import GROUPS, optimizer_document
 from .optimizer_exact import fill_exactly
 from .optimizer_moved import fill_moved
 
-STATE, GROUPS = "state", "param_groups"
 _ANY_NAME = "as model= or any other name; of a parameter that is in none, nn.ParameterList([it])"
 
 
@@ -22,24 +22,9 @@ def _recognises(name: str, part: Any) -> bool:
 
 def _read(part: Any, name: str, reading: Reading) -> dict[str, Any]:
     held = part.state_dict()
+    groups = [(group["params"], _options(group)) for group in held[GROUPS]]
     names = _names(part, held[GROUPS], name, reading)
-    rest = {key: value for key, value in held.items() if key not in (STATE, GROUPS)}
-    state = {key: value for key, value in held[STATE].items() if key in names}
-    loose = {key: value for key, value in held[STATE].items() if key not in names}
-    encode = reading.encoder.encode
-    return {
-        "class": class_name(part),
-        "groups": [
-            {
-                "params": [names[i] for i in group["params"]],
-                "options": encode(_options(group), f"{name}/group{at}"),
-            }
-            for at, group in enumerate(held[GROUPS])
-        ],
-        "state": {names[i]: encode(fields, f"{name}/{names[i]}") for i, fields in state.items()},
-        "loose": encode(loose, f"{name}/loose") if loose else None,
-        "rest": encode(rest, f"{name}/rest") if rest else None,
-    }
+    return optimizer_document(name, held, groups, names, reading.encoder, class_name=class_name(part))
 
 
 def _options(group: Mapping[str, Any]) -> dict[str, Any]:
