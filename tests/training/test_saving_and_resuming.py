@@ -398,3 +398,24 @@ def test_there_is_one_table_of_kinds():
     from weightlift.training.parts.kinds import KINDS
 
     assert set(step_parts._KINDS) | set(get_args(base.Kind)) <= set(KINDS)
+
+
+def test_values_beside_live_parts_are_values_too(tmp_path):
+    """What is plain data in a dict of parts is in what resume returns."""
+    wl.save(tmp_path / "c", nets={"one": nn.Linear(1, 1), "epoch": 3}, meta={"rng": torch.Generator(), "n": 2})
+    parts = {"nets": {"one": nn.Linear(1, 1), "epoch": 0}, "meta": {"rng": torch.Generator(), "n": 0}}
+    assert wl.resume(tmp_path / "c", **parts).values == {"nets": {"epoch": 3}, "meta": {"n": 2}}
+
+
+def test_parameters_that_hooks_rename(tmp_path):
+    """An optimizer's parameters are found by identity also where the state dict calls them otherwise."""
+    model = nn.Sequential(nn.Linear(2, 2))
+    model._register_state_dict_hook(lambda module, state, prefix, _: state.update({"w": state.pop("0.weight")}))
+    model.register_load_state_dict_pre_hook(lambda module, state, *_: state.update({"0.weight": state.pop("w")}))
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    wl.save(tmp_path / "c", model=model, optimizer=optimizer)
+    fresh = torch.optim.Adam(model.parameters())
+    wl.resume(tmp_path / "c", model=model, optimizer=fresh)
+    assert same(optimizer.state_dict()["state"][0], fresh.state_dict()["state"][0])

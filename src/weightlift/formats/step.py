@@ -20,7 +20,7 @@ from ..typed import Any
 from ..values import dataclass
 from ..writers.flushing import open_folder
 from ..writers.leftovers import settled
-from ..writers.manifest import BEGIN, DAMAGED, MANIFEST, PINNED, STATE, Manifest
+from ..writers.manifest import BEGIN, DAMAGED, MANIFEST, STATE, Manifest
 from .base import Format, Opening, Probe
 from .joined import with_joined
 from .safetensors import entries_of
@@ -140,7 +140,6 @@ class _Opened:
 
     def step(self, names: list[str] | None, *, verified: bool) -> Step:
         """Return the checkpoint, with all its tensors or those of the names."""
-        self._check_names()
         state = self.state()
         opened = [self._data(name) for name in self.manifest.files if name != STATE]
         tensors: dict[str, Any] = {}
@@ -165,7 +164,7 @@ class _Opened:
         except WeightliftError as error:
             report(error.at(self.given))
             return
-        checks: list[Callable[[], object]] = [self._check_names, self.state]
+        checks: list[Callable[[], object]] = [self.state]
         checks += [partial(self._check_data, name, report) for name in self.manifest.files if name != STATE]
         for check in checks:
             try:
@@ -212,12 +211,6 @@ class _Opened:
         if file.size > longest:
             raise LimitError(f"a file of {file.size} bytes", expected=f"at most {longest}", where=name)
         return file.read_at(0, file.size)
-
-    def _check_names(self) -> None:
-        """Nothing else lies in the directory; what begins with a dot is the system's."""
-        for name in sorted(os.listdir(self.folder)):
-            if name not in self.manifest.files and name not in (MANIFEST, PINNED) and not name.startswith("."):
-                raise MalformedError(f"a file {shown(name)} that its manifest does not know", expected="none")
 
 
 def _selected(tensors: Mapping[str, Any], names: list[str]) -> dict[str, Any]:

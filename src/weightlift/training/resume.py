@@ -29,7 +29,8 @@ class Resumed:
     step: int | None
     metrics: Mapping[str, float]
     values: Mapping[str, Any]
-    """Every part that is plain data, `meta` above all, whether or not it was asked for."""
+    """Every part that is plain data, `meta` above all, whether or not it was asked for; of a list or dict of parts
+    what is plain data in it."""
     notes: tuple[str, ...]
 
     def __getitem__(self, name: str) -> Any:
@@ -89,16 +90,26 @@ def _restored(step: Step, state: TrainState, *, plan: Plans, types: Sequence[typ
     filling = Filling(step.tensors, parameter_names(state), plans, modules, tuple(types), notes=notes)
     try:
         filled = {name: fill_part(saved[name], part, name, filling) for name, part in state.items()}
-        values = {
-            name: filled[name] if name in filled else filling.value(document.get("value"), name)
-            for name, document in saved.items()
-            if document.get("kind") == "value"
-        }
+        values = _values(saved, filled, "", filling)
         commit_all(filling.changes)
     except WeightliftError as error:
         raise error.at(os.fspath(step.path)) from None
     state.parts.update(filled)
     return Resumed(os.fspath(step.path), step.manifest.step, step.manifest.metrics, values, tuple(filling.notes))
+
+
+def _values(documents: Mapping[str, Any], filled: Mapping[str, Any], begin: str, filling: Filling) -> dict[str, Any]:
+    """Return the plain data among parts by name; of several parts, what is plain data in them."""
+    out: dict[str, Any] = {}
+    for name, document in documents.items():
+        if document.get("kind") == "value":
+            known = not begin and name in filled
+            out[name] = filled[name] if known else filling.value(document.get("value"), f"{begin}{name}")
+        elif document.get("kind") == "several" and (
+            inside := _values(document["items"], {}, f"{begin}{name}/", filling)
+        ):
+            out[name] = inside
+    return out
 
 
 def parts_of(step: Step) -> Mapping[str, Any]:

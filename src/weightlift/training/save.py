@@ -177,12 +177,17 @@ def _is_parameter(value: Any) -> bool:
 
 
 def parameter_names(state: Mapping[str, Any]) -> dict[int, str]:
-    """Return the id of every parameter of every module of a run -> the name of its weight in the data files."""
+    """Return the id of every parameter of every module of a run -> the name of its weight in the data files.
+
+    What a module's hooks leave out of its state dict, or rename, has the name that `named_parameters` gives.
+    """
     names: dict[int, str] = {}
     for name, module in modules_of(state).items():
-        for key, slot in ModuleTarget(unwrapped(module)).slots.items():
-            if slot.is_parameter:
-                names.setdefault(id(slot.tensor), f"{name}/{key}")
+        inside = unwrapped(module)
+        slots = ModuleTarget(inside).slots
+        held = [(key, slot.tensor) for key, slot in slots.items() if slot.is_parameter]
+        for key, tensor in (*held, *inside.named_parameters(remove_duplicate=False)):
+            names.setdefault(id(tensor), f"{name}/{key}")
     return names
 
 

@@ -47,7 +47,8 @@ def _fill(document: Mapping[str, Any], part: Any, name: str, filling: Filling) -
         if not any(key.startswith(f"{other}/") for other in values)  # tensors inside of what is no tensor
     }
     is_plain = not values and all(isinstance(value, Lazy) for value in weights.values())
-    if is_plain or name in filling.plans:
+    renamed = set(ModuleTarget(unwrapped(part)).extra) & set(weights)  # by hooks, which have to put them back
+    if (is_plain and not renamed) or name in filling.plans:
         _fill_tensors(document, part, name, weights, filling)
     else:
         _fill_state(document, part, name, weights, filling)
