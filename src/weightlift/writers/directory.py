@@ -13,10 +13,10 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from ..errors import WriteError
+from ..errors import WriteError, shown
 from .flushing import flush_folder, open_folder
 from .leftovers import clear_leftovers, discard, gone_of, lock_folder, old_of
-from .target import is_directory, make_ancestors, names_in, refuse_in_the_way, target_of
+from .target import foreign_among, is_directory, make_ancestors, names_in, refuse_in_the_way, target_of
 
 _LOCK_TRIES = 8
 
@@ -60,7 +60,7 @@ def remove_directory(path: str | os.PathLike[str]) -> None:
     """Remove a directory so that after a crash it is there whole or not at all. One that is not there is fine.
 
     Raises:
-        WriteError: it is no directory, or cannot be removed.
+        WriteError: it is no directory, holds anything beside a checkpoint's own files, or cannot be removed.
     """
     target = target_of(path)
     parent, name = os.path.split(target)
@@ -73,6 +73,9 @@ def remove_directory(path: str | os.PathLike[str]) -> None:
             if os.path.lexists(each):
                 if not is_directory(each):
                     raise WriteError("is no directory", expected="a checkpoint", where=each)
+                if foreign := foreign_among(names_in(each)):
+                    told = f"cannot be removed: it holds {shown(foreign[0])}, which is no part of a checkpoint"
+                    raise WriteError(told, remedy="move that elsewhere", where=each)
                 os.rename(each, gone)
                 flush_folder(parent)
                 discard(gone)

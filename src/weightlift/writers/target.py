@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 
 from ..errors import WriteError, shown
 from .flushing import flush_folder
@@ -52,12 +53,17 @@ def refuse_in_the_way(target: str) -> None:
         names = names_in(target)
     except OSError as error:
         raise WriteError(f"cannot be replaced: {error.strerror or error}", where=target) from None
-    foreign = sorted(name for name in names if not is_own_name(name))
+    foreign = foreign_among(names)
     if foreign or (names and MANIFEST not in names):
         held = f"holds {shown(foreign[0])}" if foreign else f"holds no {MANIFEST}"
         raise WriteError(
             f"is a directory that {held}", expected="a checkpoint, or nothing", remedy="take another name", where=target
         )
+
+
+def foreign_among(names: Iterable[str]) -> list[str]:
+    """Return the names that are not those of a checkpoint's own files."""
+    return sorted(name for name in names if not is_own_name(name))
 
 
 def is_checkpoint(folder: str) -> bool:
