@@ -23,7 +23,7 @@ def state():
     """Tensors of several types, 1 MB in all."""
     torch.manual_seed(0)
     made = {f"layer.{i}.weight": torch.randn(64, 128) for i in range(24)}
-    return made | {"half": torch.randn(999).half(), "count": torch.arange(7)}
+    return made | {"row.half": torch.randn(999).half(), "row.count": torch.arange(7)}
 
 
 def _load_torch(folder, *, mmap=False):
