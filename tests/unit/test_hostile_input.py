@@ -244,10 +244,10 @@ def test_name_twice_among_many(tmp_path):
     """The one name that stands twice among 200,000 is found at once."""
     entry = json.dumps(about(shape=(0,), offsets=(0, 0)))
     names = [f'"{i}":{entry}' for i in range(200_000)] + [f'"199999":{entry}']
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(errors.ContainerError, match="'199999' stands twice"):
         open_bytes(tmp_path, safetensors(f"{{{','.join(names)}}}".encode(), b""))
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
 
 
 def open_bytes(tmp_path, data: bytes, name: str = "model.safetensors"):
@@ -263,11 +263,11 @@ def open_bytes(tmp_path, data: bytes, name: str = "model.safetensors"):
 )
 def test_monstrous_shapes(tmp_path, shape, offsets):
     """A shape with too many dimensions or too large sizes is refused before it is multiplied."""
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(errors.WeightliftError) as caught:
         open_bytes(tmp_path, safetensors(json.dumps({"w": about(shape=shape, offsets=offsets)}).encode(), FOUR_FLOATS))
     assert len(str(caught.value)) < 500
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
 
 
 BAD_RECORDS = {
@@ -307,9 +307,9 @@ def test_many_ties(tmp_path):
     record = {"version": 1, "places": {f"t{i}": i for i in range(count)}, "ties": {f"t{i}": "w" for i in range(count)}}
     metadata = {f"t{i}": "w" for i in range(count)} | {"weightlift": json.dumps(record)}
     header = json.dumps({"__metadata__": metadata, "w": about()}).encode()
-    began = time.monotonic()
+    began = time.process_time()
     names = list(open_bytes(tmp_path, safetensors(header, FOUR_FLOATS)).state_dict())
-    assert time.monotonic() - began < 6
+    assert time.process_time() - began < 6
     assert names == [*(f"t{i}" for i in range(count)), "w"]
 
 
