@@ -181,6 +181,10 @@ class _Watching(Machine):
         if id(fn) in self.stand_ins:
             return
         self._judge("call", fn, self.stack[-1])
+        if isinstance(fn, Global) and fn.name == "_load_type" and args and isinstance(args[0], str):
+            named = Global("types", args[0])  # dill looks it up there, or among the builtins
+            if verdict_of(named) == "dangerous":
+                self._see("call", "dangerous", named, self.stack[-1])
         if isinstance(fn, Global) and fn.name in _THROUGH and args and id(args[0]) in self.unclean:
             given = args[_THROUGH[fn.name] :]
             if fn.name.startswith("_rebuild_from_type"):

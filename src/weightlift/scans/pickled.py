@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ..errors import TruncatedError
 from ..findings import Severity
@@ -37,6 +37,7 @@ def scan_pickles(source: Source, where: str, gathered: Gathered, inner: ScanInne
             break
         gathered.count(watched.opcodes, watched.end - at)
         seen.append(watched)
+        gathered.storages |= set(_storage_keys(watched.ids))
         _tell(watched, where, gathered)
         _look_inside(source, watched, where, gathered, inner)
         if watched.error is not None or watched.end <= at:
@@ -54,9 +55,11 @@ def _counts(watched: Watched, source: Source) -> bool:
     return bool(watched.globals) or watched.opcodes >= _SIGNS or isinstance(watched.error, TruncatedError)
 
 
-def is_end_of_text(source: Source) -> bool:
-    """Whether the bytes begin as text does, in which any letter is an opcode too."""
-    return source.read_up_to(0, 64).isascii()
+def _storage_keys(identifiers: list[Any]) -> Iterator[str]:
+    """The keys of the storages among persistent ids: ('storage', class, key, ...)."""
+    for identifier in identifiers:
+        if isinstance(identifier, tuple) and len(identifier) > 2 and isinstance(identifier[2], str):
+            yield identifier[2]
 
 
 def _tell(watched: Watched, where: str, gathered: Gathered) -> None:
@@ -79,6 +82,7 @@ def _tell(watched: Watched, where: str, gathered: Gathered) -> None:
 _SAYS = {
     "import": "imports {name}, which runs the code of its module, and does not call it",
     "call": "calls {name}",
+    "object": "makes an object of the class {name}",
     "state": "hands a state to {name}",
     "items": "puts items into {name}",
     "extension": "imports what is registered in the loading process as {name}",
@@ -86,11 +90,15 @@ _SAYS = {
 }
 
 
+_MAKES = ("NEWOBJ", "NEWOBJ_EX")
+
+
 def _evidence(sight: Sight, where: str) -> Evidence:
     severity: Severity = "danger" if sight.verdict == "dangerous" else "warning"
     advisory = advisory_of(sight.named)
     call = "" if sight.made is None else call_text(sight.made)
-    message = _SAYS[sight.kind].format(name=sight.named)
+    kind = "object" if sight.kind == "call" and sight.opcode in _MAKES and sight.verdict == "unknown" else sight.kind
+    message = _SAYS[kind].format(name=sight.named)
     return Evidence(f"{sight.verdict}-{sight.kind}", severity, where, message, sight.offset, sight.opcode, call, advisory)
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from ..containers import Member, ZipArchive
-from ..errors import ContainerError, LimitError, WeightliftError
+from ..errors import LimitError, WeightliftError
 from ..formats.torch_zip import refuse_bomb
 from ..sources import Source
-from ..typed import Any
 from .gathered import Gathered
 from .pickled import PROTOS, ScanInner
 from .programs import is_code, scan_code
@@ -43,9 +42,8 @@ def _scan_members(archive: ZipArchive, where: str, gathered: Gathered, inner: Sc
         except WeightliftError as error:
             gathered.failed(error, place)
         if name.rpartition("/")[2] in _PICKLES:
-            folder = name.removesuffix(".pkl")
-            tensors |= {f"{folder}/{key}" for key in gathered.storages}
-            gathered.storages.clear()
+            tensors |= {f"{name.removesuffix('.pkl')}/{key}" for key in gathered.storages}
+        gathered.storages.clear()
     gathered.depth -= 1
 
 
@@ -69,14 +67,5 @@ def _scan_loosely(source: Source, where: str, gathered: Gathered, inner: ScanInn
     gathered.depth += 1
     for name, data in entries(source, gathered.limits):
         place = f"{where}/{name}" if where else name
-        head: Any = b""
-        try:
-            head = data.read_up_to(0, 2)
-            inner(data, place, gathered)
-        except WeightliftError as error:
-            if head:
-                gathered.failed(error, place)
+        inner(data, place, gathered)
     gathered.depth -= 1
-
-
-__all__ = ["ContainerError", "scan_zip"]
