@@ -14,7 +14,6 @@ from ..limits import DEFAULT_LIMITS, Limits
 from ..sources import LocalFile
 from ..typed import Literal, TypeAlias
 
-
 Policy: TypeAlias = Literal["read", "refuse-dangerous", "refuse-unknown"]
 POLICIES: tuple[Policy, ...] = ("read", "refuse-dangerous", "refuse-unknown")
 

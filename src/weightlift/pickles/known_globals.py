@@ -106,6 +106,7 @@ _CLEAN: set[tuple[str, str]] = {
 # Rebuilt here, but a plain load would unpickle the bytes they are given without any check.
 _OPAQUE = {("torch.storage", "_load_from_bytes")}
 
+
 def verdict_of(named: Global) -> Verdict:
     """Return what the table says of one global; a dotted name is judged by every part of it."""
     key = (named.module, named.name)
