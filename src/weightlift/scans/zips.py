@@ -45,11 +45,13 @@ def _scan_members(archive: ZipArchive, where: str, gathered: Gathered, inner: Sc
     for name in names:
         member = archive.members[name]
         is_tensor = name in tensors
-        if member.nbytes == 0 or name.endswith("/") or (is_tensor and not gathered.deep):
+        if member.nbytes == 0 or name.endswith("/"):
             continue
         place = f"{where}/{name}" if where else name
         try:
-            if is_tensor:
+            if is_tensor and not gathered.deep:
+                archive.data_offset(member)  # raises where its own header contradicts the directory
+            elif is_tensor:
                 search(archive.open(name), 0, place, gathered)
             else:
                 _scan_member(archive, member, place, gathered, inner)
