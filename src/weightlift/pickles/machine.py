@@ -50,7 +50,7 @@ def read_pickle(
     """
     machine = Machine(source, offset, rebuild or {}, persistent, limits)
     try:
-        value = _run(machine)
+        value = run(machine)
     except (MalformedError, LimitError) as error:
         error.at(f"{source.name} at byte {machine.op_at}")
         raise
@@ -63,27 +63,30 @@ def read_pickle(
     return Pickle(value, machine.at, machine.globals, machine.count, machine.protocol)
 
 
-def _run(machine: Machine) -> Any:
+def run(machine: Machine) -> Any:
     """Carry out opcodes until STOP and return what it leaves.
 
     A module of 400 MB takes 35,000 rounds of this loop, which is most of what opening it costs:
     what only an error needs (offset and name of the opcode) is worked out when there is one.
     """
     operations = OPERATIONS
-    for count in range(machine.limits.opcodes + 1):
-        machine.op_pos = pos = machine.pos
-        try:
-            machine.code = code = machine.buffer[pos]
-        except IndexError:
-            machine.fill(1)
+    count = 0
+    try:
+        for count in range(machine.limits.opcodes + 1):  # noqa: B007 - told however the loop is left
             machine.op_pos = pos = machine.pos
-            machine.code = code = machine.buffer[pos]
-        machine.pos = pos + 1
-        if code == _STOP:
-            if machine.marks:
-                raise PickleError("STOP inside an open MARK")
-            machine.count = count
-            return machine.stack.pop()
-        operations[code](machine)
+            try:
+                machine.code = code = machine.buffer[pos]
+            except IndexError:
+                machine.fill(1)
+                machine.op_pos = pos = machine.pos
+                machine.code = code = machine.buffer[pos]
+            machine.pos = pos + 1
+            if code == _STOP:
+                if machine.marks:
+                    raise PickleError("STOP inside an open MARK")
+                return machine.stack.pop()
+            operations[code](machine)
+    finally:
+        machine.count = count
     limit = machine.limits.opcodes
     raise LimitError(f"the pickle takes more than {limit} opcodes", remedy="raise Limits.opcodes")
