@@ -7,7 +7,7 @@ Follows torch/serialization.py `_save` and `_load`. The prefix can be anything; 
 from __future__ import annotations
 
 from ..checkpoint import Checkpoint
-from ..containers import ZipArchive
+from ..containers import Member, ZipArchive
 from ..dtypes import BY_STORAGE_CLASS
 from ..errors import ContainerError, LimitError, PickleError, plural, shown, worded
 from ..findings import Finding
@@ -101,16 +101,24 @@ def read_torch_pickle(
     Raises:
         LimitError: the member is compressed so well that it can only be a bomb.
     """
-    member = archive.members[name]
-    if member.nbytes > _BOMB_BYTES and member.nbytes > _BOMB_RATIO * member.compressed_nbytes:
-        raise LimitError(
-            f"{name!r} inflates from {member.compressed_nbytes} to {member.nbytes} bytes",
-            expected=f"a pickle, which never compresses {_BOMB_RATIO}-fold",
-        )
+    refuse_bomb(archive.members[name])
     blobs = NestedBlobs(opening)
     rebuild = rebuilders(storage_from_bytes=blobs, **more)
     read = read_pickle(archive.open(name), rebuild=rebuild, persistent=loader, limits=opening.limits)
     return replace(read, globals=blobs.settle(read.globals))
+
+
+def refuse_bomb(member: Member) -> None:
+    """Raise for a pickle that is compressed so well that it can only be made to fill the machine.
+
+    Raises:
+        LimitError: it is.
+    """
+    if member.nbytes > _BOMB_BYTES and member.nbytes > _BOMB_RATIO * member.compressed_nbytes:
+        raise LimitError(
+            f"{member.name!r} inflates from {member.compressed_nbytes} to {member.nbytes} bytes",
+            expected=f"a pickle, which never compresses {_BOMB_RATIO}-fold",
+        )
 
 
 def byteorder(archive: ZipArchive, prefix: str) -> str:

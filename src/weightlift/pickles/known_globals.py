@@ -152,3 +152,17 @@ def verdict_of(named: Global) -> Verdict:
             return "dangerous"
         module = module.rpartition(".")[0]
     return "unknown"
+
+
+def advisory_of(named: Global) -> str:
+    """Return the published reference to the misuse of a global, "" where the table has none."""
+    module = named.module
+    while module:
+        for name in (named.name, "*"):
+            if (found := _ADVISORIES.get(f"{module}.{name}")) is not None:
+                return found
+        module = module.rpartition(".")[0]
+    return ""
+
+
+_ADVISORIES: dict[str, str] = {}

@@ -50,7 +50,7 @@ def read_pickle(
     """
     machine = Machine(source, offset, rebuild or {}, persistent, limits)
     try:
-        value = _run(machine)
+        value = run(machine)
     except (MalformedError, LimitError) as error:
         error.at(f"{source.name} at byte {machine.op_at}")
         raise
@@ -63,7 +63,7 @@ def read_pickle(
     return Pickle(value, machine.at, machine.globals, machine.count, machine.protocol)
 
 
-def _run(machine: Machine) -> Any:
+def run(machine: Machine) -> Any:
     """Carry out opcodes until STOP and return what it leaves.
 
     A module of 400 MB takes 35,000 rounds of this loop, which is most of what opening it costs:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from struct import Struct
 from struct import error as struct_error
 
-from ..errors import LimitError, PickleError
+from ..errors import LimitError, PickleError, TruncatedError
 from ..typed import Any
 from .nodes import Blob, Global, Object
 from .state import Machine
@@ -83,8 +83,9 @@ def _global(m: Machine) -> None:
 def _stack_global(m: Machine) -> None:
     name, module = m.stack.pop(), m.stack.pop()
     if not isinstance(module, str) or not isinstance(name, str):
-        raise PickleError("STACK_GLOBAL without two strings", expected="a module and a name")
-    m.push_global(module, name)
+        m.push_computed(module, name)
+    else:
+        m.push_global(module, name)
 
 
 def _reduce(m: Machine) -> None:
@@ -93,11 +94,8 @@ def _reduce(m: Machine) -> None:
 
 
 def _build(m: Machine) -> None:
-    state, target = m.stack.pop(), m.stack[-1]
-    build = getattr(target, "build", None)
-    if build is None:
-        raise PickleError(f"BUILD on a {type(target).__name__}", expected="an object")
-    build(state)
+    state = m.stack.pop()
+    m.build(m.stack[-1], state)
 
 
 def _inst(m: Machine) -> None:
@@ -132,13 +130,19 @@ def _persistent(m: Machine, identifier: Any) -> None:
 
 
 def _extension(m: Machine, nbytes: int) -> None:
-    m.push_global("copyreg", f"extension {int.from_bytes(m.take(nbytes), 'little')}")
+    m.push_extension(int.from_bytes(m.take(nbytes), "little"))
 
 
 def _proto(m: Machine) -> None:
     m.protocol = m.take(1)[0]
     if m.protocol > 5:
         raise PickleError(f"pickle protocol {m.protocol}", expected="0 to 5")
+
+
+def _frame(m: Machine) -> None:
+    nbytes = _u64(m)
+    if nbytes > m.source.size - m.at:
+        raise TruncatedError(f"a frame of {nbytes} bytes reaches past the end", expected="a complete file")
 
 
 def _tuple(m: Machine, size: int) -> None:
@@ -366,7 +370,19 @@ _BY_OPCODE: dict[bytes, Callable[[Machine], object]] = {
     b"P": lambda m: _persistent(m, _text(m.take_line(m.limits.integer_bytes))),
     b"Q": lambda m: _persistent(m, m.stack.pop()),
     b"\x80": _proto,
-    b"\x95": lambda m: m.take(8),
+    b"\x95": _frame,
 }
 
 OPERATIONS = [_BY_OPCODE.get(bytes((code,)), _unknown) for code in range(256)]
+
+NAMES: list[str] = ["?"] * 256
+"""Name of each opcode, as `pickletools` has it."""
+for _name, _codes in {
+    "GLOBAL": b"c", "STACK_GLOBAL": b"\x93", "REDUCE": b"R", "BUILD": b"b", "INST": b"i", "OBJ": b"o",
+    "NEWOBJ": b"\x81", "NEWOBJ_EX": b"\x92", "EXT1": b"\x82", "EXT2": b"\x83", "EXT4": b"\x84", "PERSID": b"P",
+    "BINPERSID": b"Q", "SETITEM": b"s", "SETITEMS": b"u", "APPEND": b"a", "APPENDS": b"e", "ADDITEMS": b"\x90",
+    "STOP": b".", "MARK": b"(", "POP": b"0", "POP_MARK": b"1", "DUP": b"2", "NONE": b"N", "TUPLE": b"t", "PUT": b"p",
+    "BINPUT": b"q", "LONG_BINPUT": b"r", "MEMOIZE": b"\x94", "GET": b"g", "BINGET": b"h", "LONG_BINGET": b"j",
+    "PROTO": b"\x80", "FRAME": b"\x95", "DICT": b"d", "LIST": b"l", "FROZENSET": b"\x91", "NEXT_BUFFER": b"\x97",
+}.items():  # fmt: skip
+    NAMES[_codes[0]] = _name

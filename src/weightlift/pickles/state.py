@@ -180,6 +180,21 @@ class Machine:
                 self.stand_ins[id(named)] = self.rebuild[named]
         self.stack.append(named)
 
+    def push_extension(self, code: int) -> None:
+        """Push what a code of the extension registry stands for, which only the loading process knows."""
+        self.push_global("copyreg", f"extension {code}")
+
+    def push_computed(self, module: Any, name: Any) -> None:
+        """Refuse a name that is no string, which only code of the file could make one."""
+        raise PickleError("STACK_GLOBAL without two strings", expected="a module and a name")
+
+    def build(self, target: Any, state: Any) -> None:
+        """Give an object its state."""
+        build = getattr(target, "build", None)
+        if build is None:
+            raise PickleError(f"BUILD on a {type(target).__name__}", expected="an object")
+        build(state)
+
     def call(self, fn: Any, args: Any) -> None:
         """Push what calling `fn` would give: a value where the table knows it, else an inert object."""
         if not isinstance(args, tuple):

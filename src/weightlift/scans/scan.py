@@ -1,29 +1,74 @@
-"""One file to its verdict."""
+"""One file to its verdict: what reading it says, and what is in every pickle of it."""
 
 from __future__ import annotations
 
-from ..errors import UnknownFormatError, WeightliftError
+from ..checkpoint import Checkpoint
+from ..errors import UnknownFormatError, UnsupportedError, WeightliftError
+from ..findings import Severity
 from ..formats import Opening, open_source
 from ..limits import DEFAULT_LIMITS, Limits
-from ..pickles.known_globals import verdict_of
+from ..pickles.known_globals import advisory_of, verdict_of
 from ..sources import Source
+from ..tensors import Composite, Tensor
+from ..tree import tensors_in
+from .gathered import Gathered, code_of
+from .regions import scan_region
+from .strangers import is_no_checkpoint
 from .values import Evidence, Scanned
 
 
 def scan_source(source: Source, *, limits: Limits = DEFAULT_LIMITS, deep: bool = False) -> Scanned:
-    """Return the verdict on one file and why. Never raises for what a file holds."""
-    path = str(getattr(source, "path", source.name))
+    """Return the verdict on one file and the evidence for it. Never raises for what a file holds.
+
+    Reads the file's structure and its pickles; tensor bytes only with `deep`, in bounds. A file that no
+    format recognises is unreadable, with the code "not-a-checkpoint" where it is plainly something else.
+    """
+    gathered = Gathered(limits, deep=deep)
+    error: WeightliftError | None = None
+    known, format_name = False, ""
     try:
+        known = scan_region(source, "", gathered)
         checkpoint = open_source(source, Opening(limits))
-    except WeightliftError as error:
-        code = "not-a-checkpoint" if isinstance(error, UnknownFormatError) else "unreadable"
-        return Scanned(path, "unreadable", "", (Evidence(code, "warning", "", str(error)),), 0, 0)
-    evidence = []
+        format_name = checkpoint.format
+        _hold_against(checkpoint, gathered)
+    except WeightliftError as said:
+        error = said
+    except (RecursionError, MemoryError) as said:
+        gathered.unreadable("limit", "", f"reading it ends in a {type(said).__name__}")
+    if error is not None and not _is_seen_through(error, known, gathered):
+        _tell_error(error, source, gathered)
+    path = str(getattr(source, "path", source.name))
+    evidence = tuple(gathered.evidence)
+    return Scanned(path, gathered.verdict, format_name, evidence, gathered.pickles, gathered.pickle_nbytes)
+
+
+def _is_seen_through(error: WeightliftError, known: bool, gathered: Gathered) -> bool:
+    """Whether a kind that cannot be opened was looked into all the same: compressed, or an array of objects."""
+    return isinstance(error, UnsupportedError) and known and gathered.pickles > 0
+
+
+def _tell_error(error: WeightliftError, source: Source, gathered: Gathered) -> None:
+    if not isinstance(error, UnknownFormatError):
+        gathered.failed(error, "")
+    elif is_no_checkpoint(source):
+        gathered.unreadable("not-a-checkpoint", "", str(error))
+    else:
+        gathered.unreadable("unrecognised", "", str(error))
+
+
+def _hold_against(checkpoint: Checkpoint, gathered: Gathered) -> None:
+    """Check every tensor against its storage, and judge every name that the format met elsewhere."""
     for named, offset in checkpoint.globals.items():
         verdict = verdict_of(named)
-        if verdict != "clean":
-            severity = "danger" if verdict == "dangerous" else "warning"
-            evidence.append(Evidence(f"{verdict}-global", severity, "", f"names {named}", offset, "GLOBAL"))
-    codes = {each.code for each in evidence}
-    verdict = "dangerous" if "dangerous-global" in codes else "unknown" if codes else "clean"
-    return Scanned(path, verdict, checkpoint.format, tuple(evidence), 1, 0)
+        if verdict != "clean" and named not in gathered.judged:
+            severity: Severity = "danger" if verdict == "dangerous" else "warning"
+            message = f"names {named}"
+            code = f"{verdict}-global"
+            gathered.add(Evidence(code, severity, "", message, offset, "GLOBAL", "", advisory_of(named)))
+    for _, value in checkpoint.walk():
+        if isinstance(value, Tensor | Composite):
+            for tensor in tensors_in(value):
+                tensor.check()
+
+
+__all__ = ["code_of", "scan_source"]

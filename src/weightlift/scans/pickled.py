@@ -1,0 +1,164 @@
+"""Pickles in a run of bytes: one after another, and within each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from ..errors import TruncatedError
+from ..findings import Severity
+from ..pickles import Blob
+from ..pickles.known_globals import advisory_of
+from ..pickles.watching import Sight, Watched, watch_pickle
+from ..sources import Memory, Source
+from ..typed import Any, TypeAlias
+from .calls import call_text
+from .gathered import Gathered
+from .values import Evidence
+
+ScanInner: TypeAlias = Callable[[Source, str, Gathered], bool]
+"""Looks into bytes that something in a pickle loads; says whether they are anything known."""
+
+PROTOS = tuple(bytes((0x80, number)) for number in range(6))
+_IN_TEXT = tuple(b"\xc2" + proto for proto in PROTOS)  # bytes as latin-1 text in UTF-8, how protocol 2 has them
+_MOST_NESTED = 2_000  # places in one pickle where another may begin
+_SIGNS = 16  # opcodes after which it was a pickle, even if it broke
+
+
+def scan_pickles(source: Source, where: str, gathered: Gathered, inner: ScanInner, start: int = 0) -> list[Watched]:
+    """Look at the pickles that follow each other from `start`; return them, [] where none begins there."""
+    seen: list[Watched] = []
+    at = start
+    while at < source.size:
+        if gathered.is_spent:
+            gathered.unreadable("limit", where, f"more pickles than may be looked at; left off at byte {at}", at)
+            break
+        watched = watch_pickle(source, at, gathered.limits_left())
+        if not _counts(watched, source):
+            break
+        gathered.count(watched.opcodes, watched.end - at)
+        seen.append(watched)
+        _tell(watched, where, gathered)
+        _look_inside(source, watched, where, gathered, inner)
+        if watched.error is not None or watched.end <= at:
+            break
+        at = watched.end
+    return seen
+
+
+def _counts(watched: Watched, source: Source) -> bool:
+    """Whether it is a pickle, and not bytes that begin like one."""
+    if watched.error is None or any(sight.verdict == "dangerous" for sight in watched.sights):
+        return True
+    if source.read_up_to(watched.start, 2) not in PROTOS:
+        return False
+    return bool(watched.globals) or watched.opcodes >= _SIGNS or isinstance(watched.error, TruncatedError)
+
+
+def is_end_of_text(source: Source) -> bool:
+    """Whether the bytes begin as text does, in which any letter is an opcode too."""
+    return source.read_up_to(0, 64).isascii()
+
+
+def _tell(watched: Watched, where: str, gathered: Gathered) -> None:
+    """Turn what was seen in one pickle into evidence."""
+    told: set[tuple[str, str]] = set()
+    for sight in watched.sights:
+        gathered.judged.add(sight.named)
+        key = sight.kind, str(sight.named)
+        if sight.verdict != "dangerous" and key in told:
+            continue
+        told.add(key)
+        gathered.add(_evidence(sight, where), sight.verdict)
+    if watched.error is not None:
+        gathered.failed(watched.error, where)
+    elif watched.highest_memo > gathered.limits.memo:
+        message = f"memo index {watched.highest_memo}, which makes CPython's unpickler allocate that many entries"
+        gathered.unreadable("limit", where, message)
+
+
+_SAYS = {
+    "import": "imports {name}, which runs the code of its module, and does not call it",
+    "call": "calls {name}",
+    "state": "hands a state to {name}",
+    "items": "puts items into {name}",
+    "extension": "imports what is registered in the loading process as {name}",
+    "computed": "imports by a name that is put together while loading",
+}
+
+
+def _evidence(sight: Sight, where: str) -> Evidence:
+    severity: Severity = "danger" if sight.verdict == "dangerous" else "warning"
+    advisory = advisory_of(sight.named)
+    call = "" if sight.made is None else call_text(sight.made)
+    message = _SAYS[sight.kind].format(name=sight.named)
+    return Evidence(f"{sight.verdict}-{sight.kind}", severity, where, message, sight.offset, sight.opcode, call, advisory)
+
+
+def _look_inside(source: Source, watched: Watched, where: str, gathered: Gathered, inner: ScanInner) -> None:
+    """Look for pickles in the bytes and texts of a pickle, and into what it has torch load."""
+    within = f"{where}: " if where else ""
+    loaded: set[int] = set()
+    for number, (data, offset) in enumerate(watched.loads, 1):
+        loaded.add(id(data))
+        held = _source_of(data, f"blob {number}")
+        gathered.depth += 1
+        if held is None or gathered.depth > gathered.limits.archives or not inner(held, f"{within}blob {number}", gathered):
+            message = "has torch load bytes that cannot be looked into"
+            name = "torch.storage._load_from_bytes"
+            gathered.add(Evidence("unknown-call", "warning", where, message, offset, "REDUCE", f"{name}({_short(data)})"))
+        gathered.depth -= 1
+    for blob in watched.blobs:
+        if id(blob) not in loaded and gathered.depth < gathered.limits.archives:
+            gathered.depth += 1
+            scan_pickles(blob.source, f"{within}bytes in it", gathered, inner)
+            gathered.depth -= 1
+    if gathered.depth < gathered.limits.archives:
+        gathered.depth += 1
+        _nested(source, watched, where, gathered, inner)
+        gathered.depth -= 1
+
+
+def _source_of(data: Any, name: str) -> Source | None:
+    if isinstance(data, Blob):
+        return data.source
+    return Memory(bytes(data), name) if isinstance(data, bytes | bytearray) else None
+
+
+def _short(data: Any) -> str:
+    return f"<{len(data)} bytes>" if isinstance(data, bytes | bytearray | Blob) else call_text(data, 100)
+
+
+def _nested(source: Source, watched: Watched, where: str, gathered: Gathered, inner: ScanInner) -> None:
+    """Try every place in a pickle where the first bytes of another stand."""
+    nbytes = watched.end - watched.start
+    if nbytes < 8 or nbytes - sum(map(len, watched.blobs)) > gathered.limits.text_bytes or watched.blobs:
+        return
+    data = source.read_up_to(watched.start, nbytes)
+    tries = 0
+    for mark in (*PROTOS, *_IN_TEXT):
+        at = data.find(mark, 1)
+        while at >= 0:
+            tries += 1
+            if tries > _MOST_NESTED:
+                return
+            held = data[at:] if mark in PROTOS else _from_text(data[at:])
+            place = f"{where}: bytes at {watched.start + at}" if where else f"bytes at {watched.start + at}"
+            _try(Memory(held, place), place, gathered, inner)
+            at = data.find(mark, at + 1)
+
+
+def _from_text(data: bytes) -> bytes:
+    return data[: 1 << 20].decode("utf-8", "replace").partition("\ufffd")[0].encode("latin-1", "replace")
+
+
+def _try(source: Source, where: str, gathered: Gathered, inner: ScanInner) -> None:
+    """Keep what stands in a nested pickle if it is whole, or dangerous however it ends."""
+    watched = watch_pickle(source, 0, gathered.limits_left())
+    gathered.opcodes_left -= watched.opcodes
+    if not watched.sights:
+        return
+    dangerous = any(sight.verdict == "dangerous" for sight in watched.sights)
+    if watched.error is None or dangerous:
+        gathered.pickles += 1
+        for sight in watched.sights:
+            gathered.add(_evidence(sight, where), sight.verdict)
