@@ -9,8 +9,8 @@ from weightlift.sources import Memory
 
 from builders import BENIGN, dict_of, pickled, safetensors, storage, tensor, torch_legacy, torch_zip
 
-NUMEL = 200_000
-ALLOWED = 66_000
+NUMEL = 1_000_000
+ALLOWED = 10 * 65_536
 MARK = bytes(range(1, 251)) * (4 * NUMEL // 250)
 BIG = pickled(dict_of(("weight", tensor((NUMEL,), where=storage(numel=NUMEL)))))
 
@@ -18,7 +18,7 @@ BIG = pickled(dict_of(("weight", tensor((NUMEL,), where=storage(numel=NUMEL)))))
 class Guarded(Memory):
     """A file whose tensor bytes must not be read.
 
-    What a read that goes past a pickle, or looks for the end of a zip, takes of what lies beside it is let through.
+    Let through is what a read of 64 KiB takes beyond the pickle that it is for, or before the end of a zip.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -40,7 +40,7 @@ class Guarded(Memory):
     [
         torch_zip(BIG, {"data/0": MARK}),
         torch_legacy(BIG, MARK, NUMEL),
-        safetensors(b'{"w":{"dtype":"F32","shape":[200000],"data_offsets":[0,800000]}}', MARK),
+        safetensors(b'{"w":{"dtype":"F32","shape":[1000000],"data_offsets":[0,4000000]}}', MARK),
     ],
     ids=["zip", "legacy", "safetensors"],
 )

@@ -10,7 +10,13 @@ from .pickled import ScanInner
 
 _CHUNK = 1 << 18
 _ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
-_KINDS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x5d\0\0": "lzma", **dict.fromkeys(_ZLIB, "zlib")}
+_KINDS = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x5d\0\0": "lzma",
+    **dict.fromkeys(_ZLIB, "zlib"),
+}
 _MOST_NBYTES = 64 << 20
 
 

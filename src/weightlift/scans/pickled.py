@@ -91,7 +91,9 @@ def _evidence(sight: Sight, where: str) -> Evidence:
     advisory = advisory_of(sight.named)
     call = "" if sight.made is None else call_text(sight.made)
     message = _SAYS[sight.kind].format(name=sight.named)
-    return Evidence(f"{sight.verdict}-{sight.kind}", severity, where, message, sight.offset, sight.opcode, call, advisory)
+    return Evidence(
+        f"{sight.verdict}-{sight.kind}", severity, where, message, sight.offset, sight.opcode, call, advisory
+    )
 
 
 def _look_inside(source: Source, watched: Watched, where: str, gathered: Gathered, inner: ScanInner) -> None:
@@ -102,10 +104,16 @@ def _look_inside(source: Source, watched: Watched, where: str, gathered: Gathere
         loaded.add(id(data))
         held = _source_of(data, f"blob {number}")
         gathered.depth += 1
-        if held is None or gathered.depth > gathered.limits.archives or not inner(held, f"{within}blob {number}", gathered):
+        if (
+            held is None
+            or gathered.depth > gathered.limits.archives
+            or not inner(held, f"{within}blob {number}", gathered)
+        ):
             message = "has torch load bytes that cannot be looked into"
             name = "torch.storage._load_from_bytes"
-            gathered.add(Evidence("unknown-call", "warning", where, message, offset, "REDUCE", f"{name}({_short(data)})"))
+            gathered.add(
+                Evidence("unknown-call", "warning", where, message, offset, "REDUCE", f"{name}({_short(data)})")
+            )
         gathered.depth -= 1
     for blob in watched.blobs:
         if id(blob) not in loaded and gathered.depth < gathered.limits.archives:

@@ -11,7 +11,18 @@ from .gathered import Gathered
 from .values import Evidence
 
 _FILES = ("torch.save(", "torch.from_file(", "torch.load(", "ops.aten.save(", "ops.aten.from_file(")
-_OWN = (b"aten", b"prim", b"prims", b"quantized", b"_quantized", b"prepacked", b"mkldnn", b"sparse", b"onednn", b"inductor")
+_OWN = (
+    b"aten",
+    b"prim",
+    b"prims",
+    b"quantized",
+    b"_quantized",
+    b"prepacked",
+    b"mkldnn",
+    b"sparse",
+    b"onednn",
+    b"inductor",
+)
 
 
 def is_code(name: str) -> bool:
