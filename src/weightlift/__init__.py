@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .actions.scan import Scan as Scan
     from .actions.scan import scan as scan
     from .checkpoint import Checkpoint as Checkpoint
+    from .errors import UnsafeError as UnsafeError
     from .errors import WeightliftError as WeightliftError
     from .findings import Finding as Finding
     from .limits import Limits as Limits
@@ -53,6 +54,7 @@ _PLACES = {
     "Composite": ("tensors", "Composite"),
     "Finding": ("findings", "Finding"),
     "Limits": ("limits", "Limits"),
+    "UnsafeError": ("errors", "UnsafeError"),
     "WeightliftError": ("errors", "WeightliftError"),
 }
 

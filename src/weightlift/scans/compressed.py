@@ -42,6 +42,8 @@ def scan_compressed(source: Source, kind: str, where: str, gathered: Gathered, i
     gathered.depth += 1
     known = inner(Memory(data, name), name, gathered)
     gathered.depth -= 1
+    if known and not where:
+        gathered.own_format = kind
     if known and not is_whole:
         gathered.unreadable("limit", where, f"inflates to more than {most} bytes, of which the first are looked at")
     return known
