@@ -55,10 +55,11 @@ def test_text_puts_the_most_dangerous_first():
 
 
 def test_text_keeps_a_long_list_short():
-    """Of a hundred pieces of evidence twenty are shown, and it is said that there are more."""
-    lines = render_scan(scan_of(Scanned("a.pt", "unknown", "pickle", (NAME,) * 100, 1, 9))).split("\n")
-    assert len(lines) == 23
-    assert lines[-2] == "    and 80 more (--json lists them)"
+    """Of a hundred pieces of evidence eight are shown, the danger among them, and it is said that there are more."""
+    lines = render_scan(scan_of(Scanned("a.pt", "dangerous", "pickle", (*(NAME,) * 99, CALL), 1, 9))).split("\n")
+    assert len(lines) == 11
+    assert lines[1].startswith("    danger: archive/data.pkl byte 123")
+    assert lines[-2] == "    and 92 more (--json lists them)"
 
 
 NASTY = [

@@ -10,7 +10,7 @@ from weightlift.sources import Memory
 from builders import BENIGN, dict_of, pickled, safetensors, storage, tensor, torch_legacy, torch_zip
 
 NUMEL = 1_000_000
-ALLOWED = 10 * 65_536
+ALLOWED = 12 * 65_536
 MARK = bytes(range(1, 251)) * (4 * NUMEL // 250)
 BIG = pickled(dict_of(("weight", tensor((NUMEL,), where=storage(numel=NUMEL)))))
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from ..limits import DEFAULT_LIMITS, Limits
 from ..scans.values import EXIT_CODES, Scanned, Verdict, worst
 from ..values import dataclass
-from .scan_file import scan_file
+from .scan_file import Sweeper, scan_file
 from .scan_targets import Target, targets
 
 Progress = Callable[[int, int], None]
@@ -74,9 +74,11 @@ def _scanned(
         from .scan_workers import scan_in_processes
 
         verdicts = scan_in_processes(waiting, max(1, wanted), limits=limits, deep=deep, progress=progress)
+    sweeper = Sweeper()
     for i, target in waiting.items():
         if i not in verdicts:
             verdicts[i] = scan_file(target.path, asked=target.asked, limits=limits, deep=deep)
+            sweeper.after(verdicts[i])
             if progress:
                 progress(len(verdicts), len(waiting))
     return verdicts

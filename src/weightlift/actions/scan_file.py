@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 from ..errors import UnknownFormatError, WeightliftError
@@ -42,6 +43,28 @@ def scan_file(path: str, *, asked: bool, limits: Limits, deep: bool) -> Scanned 
         return unreadable(
             path, "defect", f"weightlift fails on it, please report that: {type(error).__name__}: {error}"
         )
+
+
+class Sweeper:
+    """Clears away what is left of the files that were read, where the program has turned Python's collector off.
+
+    A command that reads one file ends before a collection would find anything; one that reads a thousand must not
+    keep them all: what a pickle makes may refer to itself.
+    """
+
+    def __init__(self) -> None:
+        self.left = 0
+
+    def after(self, found: Scanned | None) -> None:
+        """Count one more file, and collect when there is enough of them."""
+        self.left += _COLLECT_FILE + (found.pickle_nbytes if found else 0)
+        if self.left > _COLLECT_AT and not gc.isenabled():
+            gc.collect()
+            self.left = 0
+
+
+_COLLECT_AT = 8 << 20  # bytes of pickle; what they make takes some ten times as much
+_COLLECT_FILE = 20_000
 
 
 def unreadable(path: str, code: str, message: str) -> Scanned:

@@ -10,6 +10,7 @@ very folder that is scanned. It takes this package from where it lies here, and 
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import selectors
@@ -20,7 +21,7 @@ from collections import deque
 from ..limits import Limits
 from ..scans.values import Evidence, Scanned
 from ..typed import TYPE_CHECKING, Any
-from .scan_file import scan_file, unreadable
+from .scan_file import Sweeper, scan_file, unreadable
 from .scan_targets import Target
 
 if TYPE_CHECKING:
@@ -74,11 +75,14 @@ def work() -> None:
     requests = os.fdopen(0, "rb")
     setting = json.loads(requests.readline())
     limits = Limits(**setting["limits"])
+    gc.disable()
+    sweeper = Sweeper()
     _write(1, _READY)
     for line in requests:
         path, asked = json.loads(line)
         found = scan_file(path, asked=asked, limits=limits, deep=setting["deep"])
         _write(1, json.dumps(None if found is None else _to_json(found)).encode())
+        sweeper.after(found)
 
 
 class _Worker:

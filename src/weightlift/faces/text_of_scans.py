@@ -9,7 +9,8 @@ from ..errors import plural, printable
 from ..scans.values import EXIT_CODES, Evidence, Scanned, Verdict
 
 WORST_FIRST: tuple[Verdict, ...] = tuple(sorted(EXIT_CODES, key=EXIT_CODES.__getitem__, reverse=True))
-_MOST_EVIDENCE = 20
+_MOST_EVIDENCE = 8
+_LONGEST_CALL = 120
 _WIDTH = max(map(len, WORST_FIRST))
 
 
@@ -37,13 +38,16 @@ def told(evidence: Evidence) -> str:
     if evidence.offset is not None:
         place = f"{place} byte {evidence.offset}".lstrip()
     place = f"{place} {evidence.opcode}".strip()
-    parts = [part for part in (place, evidence.call, evidence.message) if part]
+    call = evidence.call
+    if len(call) > _LONGEST_CALL:  # most of what a module is made with says nothing of what is run
+        call = f"{call[: _LONGEST_CALL - 10]}...{call[-7:]}"
+    parts = [part for part in (place, call, evidence.message) if part]
     return ": ".join(parts) + (f" [{evidence.advisory}]" if evidence.advisory else "")
 
 
 def _file(file: Scanned) -> Iterable[str]:
     yield f"{file.verdict:{_WIDTH}}  {file.path}{f'  ({file.format})' if file.format else ''}"
-    for evidence in file.evidence[:_MOST_EVIDENCE]:
+    for evidence in sorted(file.evidence, key=lambda each: each.severity != "danger")[:_MOST_EVIDENCE]:
         yield f"    {evidence.severity}: {told(evidence)}"
     if len(file.evidence) > _MOST_EVIDENCE:
         yield f"    and {len(file.evidence) - _MOST_EVIDENCE} more (--json lists them)"
