@@ -70,31 +70,34 @@ def run(machine: Machine) -> Any:
     what only an error needs (offset and name of the opcode) is worked out when there is one.
     """
     operations = OPERATIONS
-    for count in range(machine.limits.opcodes + 1):
-        machine.op_pos = pos = machine.pos
-        try:
-            machine.code = code = machine.buffer[pos]
-        except IndexError:
-            machine.fill(1)
+    count = 0
+    try:
+        for count in range(machine.limits.opcodes + 1):  # noqa: B007 - told however the loop is left
             machine.op_pos = pos = machine.pos
-            machine.code = code = machine.buffer[pos]
-        try:  # a third of all opcodes, carried out here for want of calls
-            if code == _BINPUT:
-                machine.memo[machine.buffer[pos + 1]] = machine.stack[-1]
-                machine.pos = pos + 2
-                continue
-            if code == _BINGET:
-                machine.stack.append(machine.memo[machine.buffer[pos + 1]])
-                machine.pos = pos + 2
-                continue
-        except IndexError:  # the end of the buffer, or nothing on the stack
-            pass
-        machine.pos = pos + 1
-        if code == _STOP:
-            if machine.marks:
-                raise PickleError("STOP inside an open MARK")
-            machine.count = count
-            return machine.stack.pop()
-        operations[code](machine)
+            try:
+                machine.code = code = machine.buffer[pos]
+            except IndexError:
+                machine.fill(1)
+                machine.op_pos = pos = machine.pos
+                machine.code = code = machine.buffer[pos]
+            try:  # a third of all opcodes, carried out here for want of calls
+                if code == _BINPUT:
+                    machine.memo[machine.buffer[pos + 1]] = machine.stack[-1]
+                    machine.pos = pos + 2
+                    continue
+                if code == _BINGET:
+                    machine.stack.append(machine.memo[machine.buffer[pos + 1]])
+                    machine.pos = pos + 2
+                    continue
+            except IndexError:  # the end of the buffer, or nothing on the stack
+                pass
+            machine.pos = pos + 1
+            if code == _STOP:
+                if machine.marks:
+                    raise PickleError("STOP inside an open MARK")
+                return machine.stack.pop()
+            operations[code](machine)
+    finally:
+        machine.count = count
     limit = machine.limits.opcodes
     raise LimitError(f"the pickle takes more than {limit} opcodes", remedy="raise Limits.opcodes")

@@ -21,6 +21,10 @@ def _integer(machine: Machine, digits: bytes, *, base: int = 10) -> int:
     try:
         return int(digits, base)
     except ValueError:
+        pass
+    try:
+        return int(digits, 0)  # 0x10 and its like are integers to CPython's unpickler too
+    except ValueError:
         raise PickleError(f"{digits[:20]!r} is no integer") from None
 
 
@@ -374,6 +378,12 @@ _BY_OPCODE: dict[bytes, Callable[[Machine], object]] = {
 }
 
 OPERATIONS = [_BY_OPCODE.get(bytes((code,)), _unknown) for code in range(256)]
+
+
+def is_opcode(code: int) -> bool:
+    """Whether a byte is a pickle opcode of any protocol."""
+    return OPERATIONS[code] is not _unknown
+
 
 NAMES: list[str] = ["?"] * 256
 """Name of each opcode, as `pickletools` has it."""

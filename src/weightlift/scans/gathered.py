@@ -9,6 +9,7 @@ from ..pickles import Global
 from ..values import replace
 from .values import Evidence, Verdict, worst
 
+_SEARCHED = 2_000_000  # opcodes for looking into bytes that need not be pickles
 MOST_PICKLES = 10_000
 _MOST_EVIDENCE = 1_000
 _OF_SEVERITY: dict[str, Verdict] = {"danger": "dangerous", "warning": "unknown", "note": "clean", "info": "clean"}
@@ -26,7 +27,9 @@ class Gathered:
         self.pickles = 0
         self.pickle_nbytes = 0
         self.depth = 0
+        self.inside = 0  # of how many pickles what is looked at is a part, whose bytes are counted already
         self.opcodes_left = limits.opcodes
+        self.search_left = min(_SEARCHED, limits.opcodes)
         self.storages: set[str] = set()
         self.keys: set[tuple[str, ...]] = set()
         self.probe: Probe | None = None
@@ -64,7 +67,7 @@ class Gathered:
     def count(self, opcodes: int, nbytes: int) -> None:
         """Count one more pickle."""
         self.pickles += 1
-        self.pickle_nbytes += nbytes
+        self.pickle_nbytes += 0 if self.inside else nbytes
         self.opcodes_left -= opcodes
 
     @property

@@ -8,9 +8,11 @@ from ..errors import TruncatedError
 from ..findings import Severity
 from ..pickles import Blob
 from ..pickles.known_globals import advisory_of
+from ..pickles.opcodes import is_opcode
 from ..pickles.watching import Sight, Watched, watch_pickle
 from ..sources import Memory, Source
 from ..typed import Any, TypeAlias
+from ..values import replace
 from .calls import call_text
 from .gathered import Gathered
 from .values import Evidence
@@ -20,8 +22,9 @@ ScanInner: TypeAlias = Callable[[Source, str, Gathered], bool]
 
 PROTOS = tuple(bytes((0x80, number)) for number in range(6))
 _IN_TEXT = tuple(b"\xc2" + proto for proto in PROTOS)  # bytes as latin-1 text in UTF-8, how protocol 2 has them
-_MOST_NESTED = 20_000  # places in one run of bytes where a pickle may begin
 _WINDOW = 1 << 20
+_HEAD = 256
+_COST = 20  # of trying a place, in opcodes
 _LONGEST_TEXT = 1 << 18
 _SIGNS = 16  # opcodes after which it was a pickle, even if it broke
 
@@ -37,7 +40,7 @@ def scan_pickles(source: Source, where: str, gathered: Gathered, inner: ScanInne
         watched = watch_pickle(source, at, gathered.limits_left())
         if not _counts(watched, source):
             break
-        gathered.count(watched.opcodes, watched.end - at)
+        gathered.count(watched.opcodes, watched.end - at - sum(end - begin for begin, end in watched.spans))
         seen.append(watched)
         gathered.storages |= set(_storage_keys(watched.ids))
         _tell(watched, where, gathered)
@@ -114,6 +117,7 @@ def _look_inside(source: Source, watched: Watched, where: str, gathered: Gathere
         loaded.add(id(data))
         held = _source_of(data, f"blob {number}")
         gathered.depth += 1
+        gathered.inside += isinstance(held, Memory)
         if (
             held is None
             or gathered.depth > gathered.limits.archives
@@ -125,6 +129,7 @@ def _look_inside(source: Source, watched: Watched, where: str, gathered: Gathere
                 Evidence("unknown-call", "warning", where, message, offset, "REDUCE", f"{name}({_short(data)})")
             )
         gathered.depth -= 1
+        gathered.inside -= isinstance(held, Memory)
     for blob in watched.blobs:
         if id(blob) not in loaded and gathered.depth < gathered.limits.archives:
             gathered.depth += 1
@@ -159,17 +164,28 @@ def _nested(source: Source, watched: Watched, where: str, gathered: Gathered) ->
 
 def search(source: Source, base: int, where: str, gathered: Gathered, marks: tuple[bytes, ...] = PROTOS[2:]) -> None:
     """Try every place in a run of bytes where a pickle may begin; `base` is where it begins in `where`."""
-    tries = 0
     for start in range(0, source.size, _WINDOW):
-        data = source.read_up_to(start, _WINDOW + 2)
+        data = source.read_up_to(start, _WINDOW + _HEAD)
         for mark in marks:
-            at = data.find(mark)
-            while at >= 0 and tries < _MOST_NESTED and gathered.opcodes_left > 0:
-                tries += 1
-                place = f"{where}: bytes at {base + start + at}" if where else f"bytes at {base + start + at}"
-                rest = source.window(start + at, source.size - start - at)
-                _try(rest if mark in PROTOS else _from_text(rest), place, gathered)
-                at = data.find(mark, at + 1)
+            at = data.find(mark, 0, _WINDOW + len(mark) - 1)
+            while at >= 0:
+                if gathered.search_left <= 0:
+                    gathered.unreadable("limit", where, f"too many places to look for pickles in, from byte {start} on")
+                    return
+                if mark in _IN_TEXT or _begins(data[at : at + _HEAD], gathered):
+                    place = f"{where}: bytes at {base + start + at}" if where else f"bytes at {base + start + at}"
+                    rest = source.window(start + at, source.size - start - at)
+                    _try(rest if mark in PROTOS else _from_text(rest), place, gathered)
+                at = data.find(mark, at + 1, _WINDOW + len(mark) - 1)
+
+
+def _begins(head: bytes, gathered: Gathered) -> bool:
+    """Whether what follows can be a pickle: tried on a few bytes, since most of what looks like one is chance."""
+    if len(head) > 2 and not is_opcode(head[2]):
+        return False
+    tried = watch_pickle(Memory(head), 0, gathered.limits)
+    gathered.search_left -= tried.opcodes + _COST
+    return tried.error is None or isinstance(tried.error, TruncatedError) or bool(tried.sights)
 
 
 def _from_text(source: Source) -> Source:
@@ -180,8 +196,8 @@ def _from_text(source: Source) -> Source:
 
 def _try(source: Source, where: str, gathered: Gathered) -> None:
     """Keep what stands in a nested pickle if it is whole, or dangerous however it ends."""
-    watched = watch_pickle(source, 0, gathered.limits_left())
-    gathered.opcodes_left -= watched.opcodes
+    watched = watch_pickle(source, 0, replace(gathered.limits, opcodes=max(0, gathered.search_left)))
+    gathered.search_left -= watched.opcodes + _COST
     if not watched.sights:
         return
     dangerous = any(sight.verdict == "dangerous" for sight in watched.sights)

@@ -68,7 +68,6 @@ def _scan_member(archive: ZipArchive, member: Member, place: str, gathered: Gath
         refuse_bomb(member)
     if is_code(member.name):
         scan_code(archive.read(member.name), place, gathered)
-        return
     known = inner(source, place, gathered)
     if not known and member.name.endswith(_NAMED):
         gathered.unreadable("malformed", place, "a pickle by its name, and none by its content")
