@@ -62,6 +62,21 @@ def test_what_cannot_be_asked(write, capsys, options, message):
     assert message in capsys.readouterr().err.replace("; expected", ": expected")
 
 
+def test_a_verdict_survives_a_closed_pipe(write):
+    """Who stops reading the output still gets the exit code of the verdict, and no traceback."""
+    read, written = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "-m", "weightlift", "scan", str(write(EVIL))],
+        stdout=written,
+        stderr=subprocess.PIPE,
+        check=False,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    os.close(written)
+    assert (done.returncode, done.stderr) == (3, b"")
+
+
 def test_scanning_imports_nothing_heavy(write):
     """A scan of one file starts without numpy, torch, multiprocessing, json, re or argparse."""
     probe = (

@@ -51,10 +51,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         _report(error, as_json=getattr(arguments, "json", False))
         return ERROR
     except BrokenPipeError:  # the reader has seen enough: weightlift ... | head
-        _silence()
+        silence()
         return 0
     except OSError as error:  # the writers report their own: this is the output of this command
-        _silence()
+        silence()
         print(f"weightlift: the output cannot be written: {error.strerror}", file=sys.stderr)
         return ERROR
     except KeyboardInterrupt:  # also SIGTERM and SIGHUP, see `ended_by_signals`
@@ -110,7 +110,7 @@ def _columns() -> int:
         return 78
 
 
-def _silence() -> None:
+def silence() -> None:
     """Send what is still to be flushed nowhere, so that the interpreter does not fail on it as it ends."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 

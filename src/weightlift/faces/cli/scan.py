@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
 from ...actions.scan import Scan, scan
 from ...errors import WeightliftError
 from ...typed import TYPE_CHECKING
+from .main import silence
 from .progress import progress_line
 
 if TYPE_CHECKING:
@@ -35,7 +34,10 @@ def run(arguments: argparse.Namespace) -> int:
         raise WeightliftError(f"--jobs {arguments.jobs}", expected="1 or more")
     with progress_line("scanning") as progress:
         found = scan(*arguments.paths, jobs=arguments.jobs, deep=bool(arguments.deep), progress=progress)
-    sys.stdout.write(_rendered(found, asked[0] if asked else "text") + "\n")
+    try:
+        print(_rendered(found, asked[0] if asked else "text"), flush=True)
+    except BrokenPipeError:  # the reader has seen enough; the verdict is what it is
+        silence()
     return found.exit_code
 
 
