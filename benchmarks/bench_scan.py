@@ -14,6 +14,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import resource
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -113,9 +114,21 @@ def _measure(what: str, paths: list[str], folder: str | None, fresh: list[str], 
     slow = {"fickling": runs.pop("fickling")}
     rows += _rows("all in one process", runs, "picklescan", len(paths), sum(nbytes.values()), cannot)
     size = sum(nbytes[path] for path in few)
-    rows += [(*row[:5], "", row[6]) for row in _rows(f"{len(few)} of them", slow, "fickling", len(few), size, cannot)]
+    rows += [
+        (*row[:6], "", "", row[8]) for row in _rows(f"{len(few)} of them", slow, "fickling", len(few), size, cannot)
+    ]
     print(f"{what}, {sum(nbytes.values()) / 1e6:.1f} MB of pickles\n")
-    head = ("how", "scanner", "wall", "files/s", "MB of pickle/s", "times picklescan", "cannot read")
+    head = (
+        "how",
+        "scanner",
+        "wall",
+        "CPU",
+        "files/s",
+        "MB of pickle/s",
+        "picklescan's wall",
+        "picklescan's CPU",
+        "cannot read",
+    )
     print_table(head, rows, markdown=given.markdown)
 
 
@@ -126,29 +139,48 @@ def _run(command: Sequence[str], *, capture: bool = False) -> str:
     return done.stdout if capture else ""
 
 
-def _rounds(ways: dict[str, list[list[str]]], repeats: int) -> dict[str, list[float]]:
-    """Return the seconds that each way took in each round, every other one backwards; the first does not count."""
-    taken: dict[str, list[float]] = {name: [] for name in ways}
+def _rounds(ways: dict[str, list[list[str]]], repeats: int) -> dict[str, list[tuple[float, float]]]:
+    """Return the seconds, of the clock and of processors, of each way in each round but the first."""
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in ways}
     for turn in range(repeats + 1):
         for name in list(ways) if turn % 2 else reversed(ways):
-            started = perf_counter()
+            started, used = perf_counter(), _used()
             for command in ways[name]:
                 _run(command)
             if turn:
-                taken[name].append(perf_counter() - started)
+                taken[name].append((perf_counter() - started, _used() - used))
     return taken
 
 
+def _used() -> float:
+    """Return the processor seconds of all processes that were started and have ended, with those that they started."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def _rows(
-    how: str, runs: dict[str, list[float]], base: str, count: int, nbytes: int, cannot: dict[str, str]
+    how: str, runs: dict[str, list[tuple[float, float]]], base: str, count: int, nbytes: int, cannot: dict[str, str]
 ) -> list[tuple[str, ...]]:
     rows = []
-    for name, wall in runs.items():
-        took = median(wall)
+    middle = {
+        name: (median(wall for wall, _ in taken), median(cpu for _, cpu in taken)) for name, taken in runs.items()
+    }
+    for name, taken in runs.items():
+        took, cpu = middle[name]
         is_scanner = not name.startswith("`")
         speed = (f"{count / took:,.0f}", f"{nbytes / took / 1e6:.2f}") if is_scanner else ("", "")
-        times = f"{median(runs[base]) / took:.2f}"
-        rows.append((how, name, seconds(wall), *speed, times, cannot.get(name.partition(",")[0], "")))
+        times = f"{middle[base][0] / took:.2f}", f"{middle[base][1] / cpu:.2f}"
+        rows.append(
+            (
+                how,
+                name,
+                seconds([wall for wall, _ in taken]),
+                f"{cpu:.2f} s",
+                *speed,
+                *times,
+                cannot.get(name.partition(",")[0], ""),
+            )
+        )
     return rows
 
 
