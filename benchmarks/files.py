@@ -29,6 +29,12 @@ import sys, torch
 n = int((int(sys.argv[2]) / 4) ** 0.5)
 torch.save({"weight": torch.randn(n, n).t()}, sys.argv[1])
 """
+_MAKE_MANY = """
+import sys, torch
+for i in range(int(sys.argv[2])):
+    pairs = ((f"layers.{j // 2}.{('weight', 'bias')[j % 2]}", torch.ones(4, 4)) for j in range(10 + i % 90))
+    torch.save(dict(pairs), f"{sys.argv[1]}/{i:04}.pt")
+"""
 KINDS = ("state-dict", "module", "state-dict-legacy", "module-legacy")
 
 
@@ -41,6 +47,11 @@ def make_transformer(folder: str, nbytes: int, *kinds: str, layers: int = 24, py
 def make_transposed(path: str, nbytes: int, *, python: str = sys.executable) -> None:
     """Write a square matrix of about `nbytes`, saved as its transpose, which no reader can copy as it lies."""
     subprocess.run([python, "-c", _MAKE_TRANSPOSED, path, str(nbytes)], check=True)
+
+
+def make_small_state_dicts(folder: str, count: int, *, python: str = sys.executable) -> None:
+    """Write `0000.pt` and so on into a folder: state dicts of 10 to 99 small tensors; `python` needs torch."""
+    subprocess.run([python, "-c", _MAKE_MANY, folder, str(count)], check=True)
 
 
 def make_sparse_state_dict(path: str, nbytes: int, *, tensors: int = 288) -> None:

@@ -17,7 +17,7 @@ from .nodes import Global
 from .opcodes import OPERATIONS
 from .state import Machine, Rebuild
 
-_STOP = ord(".")
+_STOP, _BINPUT, _BINGET = b".qh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,6 +80,17 @@ def run(machine: Machine) -> Any:
                 machine.fill(1)
                 machine.op_pos = pos = machine.pos
                 machine.code = code = machine.buffer[pos]
+            try:  # a third of all opcodes, carried out here for want of calls
+                if code == _BINPUT:
+                    machine.memo[machine.buffer[pos + 1]] = machine.stack[-1]
+                    machine.pos = pos + 2
+                    continue
+                if code == _BINGET:
+                    machine.stack.append(machine.memo[machine.buffer[pos + 1]])
+                    machine.pos = pos + 2
+                    continue
+            except IndexError:  # the end of the buffer, or nothing on the stack
+                pass
             machine.pos = pos + 1
             if code == _STOP:
                 if machine.marks:
