@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
 
-from ..checkpoint import Checkpoint
-from ..errors import UnknownFormatError, WeightliftError
+from ..checkpoint import Checkpoint, Progress
+from ..errors import UnknownFormatError, UnsupportedError, WeightliftError
+from ..findings import Finding
 from ..sources import Source
 from .base import Format, Opening, Probe
+from .integrity import check_one_kind, wrong_extension
+from .member_names import odd_names
 
 # One line per format: a module here with a `FORMAT`. The first that recognises the content opens it,
 # so the frequent ones come first and the general (any archive, any pickle) after the particular.
@@ -45,14 +49,38 @@ def identify(probe: Probe) -> Format:
     raise explain(probe)
 
 
+def _identified(probe: Probe) -> Format:
+    try:
+        return identify(probe)
+    except (UnknownFormatError, UnsupportedError):
+        check_one_kind(probe, "no known kind of file")
+        raise
+
+
+def _verify(probe: Probe, checkpoint: Checkpoint, progress: Progress | None) -> list[Finding]:
+    from .verifying import verify
+
+    return verify(probe, checkpoint, progress)
+
+
 def open_source(source: Source, opening: Opening | None = None) -> Checkpoint:
     """Return what a source holds; errors name the source."""
-    opening = opening or Opening()
     try:
-        if source.size == 0:
-            raise UnknownFormatError("there are no bytes", expected="a checkpoint")
-        probe = Probe(source, opening.limits)
-        return identify(probe).open(probe, opening)
+        return _opened(source, opening or Opening())
     except WeightliftError as error:
         error.at(source.name)
         raise
+
+
+def _opened(source: Source, opening: Opening) -> Checkpoint:
+    if source.size == 0:
+        raise UnknownFormatError("there are no bytes", expected="a checkpoint")
+    probe = Probe(source, opening.limits)
+    checkpoint = _identified(probe).open(probe, opening)
+    check_one_kind(probe, checkpoint.format)
+    checkpoint.own_findings += wrong_extension(checkpoint)
+    if probe.zip is not None:
+        checkpoint.own_findings += (*probe.zip.findings, *odd_names(probe.names))
+    if checkpoint.verifier is None:
+        checkpoint.verifier = partial(_verify, probe)
+    return checkpoint
