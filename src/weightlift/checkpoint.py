@@ -17,6 +17,9 @@ from .tree import walk
 from .typed import Any
 
 ModuleReader = Callable[[Object, str], StateDict | None]
+Progress = Callable[[int, int], None]
+"""Called with (bytes read, bytes in all)."""
+Verifier = Callable[["Checkpoint", Progress | None], list[Finding]]
 
 
 class Checkpoint:
@@ -47,6 +50,8 @@ class Checkpoint:
         self.limits = limits
         self.own_findings = findings
         self.module_reader = module_reader
+        self.verifier: Verifier | None = None
+        self.members: dict[str, Checkpoint] = {}  # that it is made of: those of an archive, the shards of an index
 
     def walk(self) -> Iterator[tuple[Path, Any]]:
         """Yield (path, value) for everything in the tree, each shared value once."""
@@ -75,6 +80,17 @@ class Checkpoint:
                 Finding("chosen", "note", chosen.name, f"{chosen.name!r} is plainly the weights; also here: {left}")
             )
         return out
+
+    def verify(self, progress: Progress | None = None) -> list[Finding]:
+        """Read every byte of the file once, in bounded memory, and return what is wrong with it; [] where nothing is.
+
+        Held against what the format has: the CRC of every member of a zip, its local headers, its data descriptors;
+        the hashes of a checkpoint directory's manifest. A finding names the member and the tensors that lie in it.
+        What has no checksums (safetensors, a legacy stream) can only be read through, and one "info" says so.
+
+        `progress` is called with (bytes read, bytes in all).
+        """
+        return self.verifier(self, progress) if self.verifier is not None else []
 
     def state_dict(self, name: str | None = None) -> StateDict:
         """Return the state dict of that name, or without one, the one that is plainly the weights.

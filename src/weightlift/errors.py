@@ -9,6 +9,8 @@
     ├── MalformedError           the file contradicts itself
     │   ├── TruncatedError       it ends before its own structure does
     │   ├── ContainerError       zip, tar or header fields disagree
+    │   │   ├── TwoReadingsError two readers would see two contents; says what each takes
+    │   │   └── ChecksumError    bytes are not those that the container has a checksum of
     │   ├── PickleError          an opcode that cannot be carried out
     │   └── TensorError          a tensor that does not fit its storage
     ├── StateDictError           no such state dict, or a key that is not there
@@ -90,6 +92,28 @@ class TruncatedError(MalformedError):
 
 class ContainerError(MalformedError):
     """Fields of the container disagree with each other or with the file."""
+
+
+class TwoReadingsError(ContainerError):
+    """Two readers would see two contents. `readings` says what each takes, `code` what makes them differ."""
+
+    def __init__(
+        self, found: str, *, readings: tuple[str, ...], code: str, expected: str = "", remedy: str = "", where: str = ""
+    ) -> None:
+        super().__init__(
+            f"{found}: {'; '.join(readings)}",
+            expected=expected,
+            remedy=remedy or "save it again with one tool",
+            where=where,
+        )
+        self.readings = readings
+        self.code = code
+
+
+class ChecksumError(ContainerError):
+    """Bytes are not those that the container has a checksum of."""
+
+    code = "checksum"
 
 
 class PickleError(MalformedError):

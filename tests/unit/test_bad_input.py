@@ -74,9 +74,11 @@ CASES = {
         torch_zip(pickled(call(named("torch._utils", "_rebuild_tensor_v2"), integer(1)))), errors.PickleError, "arguments"
     ),
     "two_data_pkl": (
-        torch_zip(members={"data/0": FOUR_FLOATS, "x/data.pkl": BENIGN}), errors.ContainerError, "several data.pkl"
+        torch_zip(members={"data/0": FOUR_FLOATS, "x/data.pkl": BENIGN}), errors.TwoReadingsError, "several data.pkl"
     ),
-    "prefixed_zip": (b"#!/bin/sh\n" + torch_zip(), errors.UnknownFormatError, "no known kind of file"),
+    "prefixed_zip": (
+        b"#!/bin/sh\n" + torch_zip(), errors.TwoReadingsError, "begins as no known kind of file and ends as a zip"
+    ),
     "trailing_zip": (torch_zip() + b"more", errors.ContainerError, "4 bytes follow the zip's end record"),
     "legacy_wrong_count": (torch_legacy(numel=5), errors.ContainerError, "storage '0' has 20 bytes"),
     "legacy_unknown_key": (torch_legacy(keys=("7",)), errors.ContainerError, "storage key '7'"),

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from itertools import islice
 
-from ..checkpoint import Checkpoint
+from ..checkpoint import Checkpoint, Progress
 from ..errors import plural, shown, worded
 from ..findings import Finding
 from ..limits import DEFAULT_LIMITS, Limits
@@ -20,7 +20,7 @@ from ..tensors.computed import Computed
 from ..tensors.lazy import AnyTensor
 from ..tree import tensors_in, walk
 from ..typed import Any
-from ..values import dataclass
+from ..values import dataclass, replace
 from .open import errors_name, open_checkpoint
 from .producer import producers
 
@@ -91,16 +91,35 @@ class Inspection:
     findings: tuple[Finding, ...]
     safety: Safety
     globals: tuple[str, ...] = ()
+    verified: bool | None = None
+    """Whether every byte was read and is as its checksums say; None where that was not asked."""
 
 
-def inspect(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> Inspection:
+def inspect(
+    path: str | os.PathLike[str],
+    *,
+    limits: Limits = DEFAULT_LIMITS,
+    verify: bool = False,
+    progress: Progress | None = None,
+) -> Inspection:
     """Return what is inside a file. No tensor is read and no code of the file runs.
+
+    With `verify` every byte is read once and held against the checksums that the format has; see
+    `Checkpoint.verify`. `progress` is then called with (bytes read, bytes in all).
 
     Raises:
         Everything that opening raises; TensorError for a tensor that does not fit its storage.
     """
     with errors_name(path):
-        return describe(open_checkpoint(path, limits=limits), os.fspath(path))
+        checkpoint = open_checkpoint(path, limits=limits)
+        found = describe(checkpoint, os.fspath(path))
+        return _verified(found, checkpoint.verify(progress)) if verify else found
+
+
+def _verified(found: Inspection, more: Sequence[Finding]) -> Inspection:
+    damaged = any(finding.severity in ("warning", "danger") for finding in more)
+    new = tuple(finding for finding in more if finding not in found.findings)
+    return replace(found, findings=found.findings + new, verified=not damaged)
 
 
 def _size(checkpoint: Checkpoint) -> int:

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 from ..actions.extract import Extraction
 from ..actions.inspect import Inspection
-from ..errors import WeightliftError
+from ..errors import ChecksumError, TwoReadingsError, WeightliftError
 from ..typed import Any
 
 SCHEMA = 1
@@ -56,5 +56,16 @@ def error_json(error: WeightliftError) -> str:
             "expected": error.expected,
             "remedy": error.remedy,
             "message": str(error),
+            **_told_apart(error),
         },
     )
+
+
+def _told_apart(error: WeightliftError) -> dict[str, Any]:
+    """What an error says for programs: its code, and what each of two readers would see."""
+    told: dict[str, Any] = {}
+    if isinstance(error, TwoReadingsError | ChecksumError):
+        told["code"] = error.code
+    if isinstance(error, TwoReadingsError):
+        told["readings"] = list(error.readings)
+    return told

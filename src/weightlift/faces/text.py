@@ -43,6 +43,9 @@ def render_inspection(found: Inspection, *, width: int, every_tensor: bool = Fal
         if every_tensor:
             lines += _table([_columns(entry.key, entry, 1) for entry in found.other_tensors], width)
     lines += _findings(found.findings)
+    if found.verified is not None:
+        said = "every byte was read, and none is wrong" if found.verified else "DAMAGED, see the warnings above"
+        lines += ["", f"verified: {said}"]
     if len(found.state_dicts) > 1 and found.chosen is None:
         lines += ["", "extract needs --name: none of these is plainly the weights"]
     lines += ["", safety_line(found.safety)]

@@ -7,7 +7,7 @@ dict from member name to what the member holds; members that are no checkpoints 
 from __future__ import annotations
 
 from ..checkpoint import Checkpoint, ModuleReader
-from ..containers import read_tar
+from ..containers import read_tar, tar_findings
 from ..errors import LimitError, MalformedError, UnknownFormatError, UnsupportedError, WeightliftError, plural
 from ..findings import Finding
 from ..pickles import Global, Object
@@ -45,8 +45,9 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
     inner = opening.within()
     tree: dict[str, Any] = {}
     others: dict[str, int] = {}
-    findings: list[Finding] = []
+    findings: list[Finding] = [] if probe.zip is not None else [*tar_findings(probe.source, opening.limits)]
     found: dict[Global, int] = {}
+    members: dict[str, Checkpoint] = {}
     readers: dict[int, ModuleReader] = {}  # by the identity of an object: the reader of its own member
     for name, source in _members(probe, opening).items():
         if source.size == 0:
@@ -64,14 +65,16 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
             others[name] = source.size
             continue
         tree[name] = member.tree
+        members[name] = member
         found |= member.globals
         findings += [
             Finding(f.code, f.severity, f"{name}/{f.where}".rstrip("/"), f.message) for f in member.own_findings
         ]
         if member.module_reader is not None:
             readers |= {id(v): member.module_reader for _, v in member.walk() if isinstance(v, Object)}
-    if not tree and findings:
-        raise MalformedError(f"an archive without a readable checkpoint: {findings[0].message}")
+    broken = [finding.message for finding in findings if finding.code == "unreadable-member"]
+    if not tree and broken:
+        raise MalformedError(f"an archive without a readable checkpoint: {broken[0]}")
     if not tree:
         raise UnknownFormatError(
             f"an archive of {plural(len(others), 'file')}, none a checkpoint", expected="a checkpoint in it"
@@ -81,7 +84,7 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
         reader = readers.get(id(value))
         return reader(value, name) if reader is not None else None
 
-    return Checkpoint(
+    made = Checkpoint(
         tree,
         format="archive",
         source=probe.source,
@@ -91,6 +94,8 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
         limits=opening.limits,
         module_reader=module_reader if readers else None,
     )
+    made.members = members
+    return made
 
 
 FORMAT = Format("archive", _recognises, _open)

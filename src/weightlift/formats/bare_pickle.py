@@ -17,6 +17,7 @@ from ..pickles.state import Rebuild
 from ..tensors import rebuilders
 from ..typed import Any
 from .base import Format, Opening, Probe
+from .integrity import after_end
 from .nested import NestedBlobs
 
 _SNIFF = Limits(opcodes=2_000_000)
@@ -42,7 +43,7 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
     rebuild = rebuilders(storage_from_bytes=blobs)
     values: list[Any] = []
     found: dict[Global, int] = {}
-    findings = []
+    findings: list[Finding] = []
     at = protocol = 0
     while at < source.size:  # several dumps into one file stand one after another
         try:
@@ -50,8 +51,8 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
         except WeightliftError:
             if not values:
                 raise
-            left = f"{source.size - at} bytes that are no pickle follow the {len(values)} that are read"
-            findings.append(Finding("trailing-bytes", "warning", "", left))
+            follows = "the pickle" if len(values) == 1 else f"{len(values)} pickles"
+            findings += after_end(source, at, f"{follows} and are none", what="pickle")
             break
         values.append(pickle.value)
         found |= pickle.globals

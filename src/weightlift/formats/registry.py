@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from importlib import import_module
 
-from ..checkpoint import Checkpoint
-from ..errors import UnknownFormatError, WeightliftError
+from ..checkpoint import Checkpoint, Progress
+from ..errors import UnknownFormatError, UnsupportedError, WeightliftError
+from ..findings import Finding
 from ..sources import Source
 from .base import Format, Opening, Probe
+from .integrity import check_one_kind, wrong_extension
+from .member_names import odd_names
 
 # One line per format: a module here with a `FORMAT`. The first that recognises the content opens it,
 # so the frequent ones come first and the general (any archive, any pickle) after the particular.
@@ -45,6 +49,20 @@ def identify(probe: Probe) -> Format:
     raise explain(probe)
 
 
+def _identified(probe: Probe) -> Format:
+    try:
+        return identify(probe)
+    except (UnknownFormatError, UnsupportedError):
+        check_one_kind(probe, "no known kind of file")
+        raise
+
+
+def _verify(probe: Probe, checkpoint: Checkpoint, progress: Progress | None) -> list[Finding]:
+    from .verifying import verify
+
+    return verify(probe, checkpoint, progress)
+
+
 def open_source(source: Source, opening: Opening | None = None) -> Checkpoint:
     """Return what a source holds; errors name the source."""
     opening = opening or Opening()
@@ -59,4 +77,11 @@ def open_source(source: Source, opening: Opening | None = None) -> Checkpoint:
 
 def open_probe(probe: Probe, opening: Opening) -> Checkpoint:
     """Return what a source holds that is being identified."""
-    return identify(probe).open(probe, opening)
+    checkpoint = _identified(probe).open(probe, opening)
+    check_one_kind(probe, checkpoint.format)
+    checkpoint.own_findings += wrong_extension(checkpoint)
+    if probe.zip is not None:
+        checkpoint.own_findings += (*probe.zip.findings, *odd_names(probe.names))
+    if checkpoint.verifier is None:
+        checkpoint.verifier = partial(_verify, probe)
+    return checkpoint

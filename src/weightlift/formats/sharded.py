@@ -44,6 +44,7 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
     names = list(dict.fromkeys(weight_map.values()))
     _check_names(names, folder)
     shards: dict[str, StateDict] = {}
+    members: dict[str, Checkpoint] = {}
     found: dict[Global, int] = {}
     findings: list[Finding] = []
     versions: dict[str, Any] = {}
@@ -51,6 +52,7 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
         try:
             shard = open_source(LocalFile(os.path.join(folder, name)), opening.within())
             shards[name] = shard.state_dict()
+            members[name] = shard
         except WeightliftError as error:
             error.at(f"shard {name!r}")
             raise
@@ -83,7 +85,7 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
     if unlisted:
         message = f"{len(unlisted)} tensors of the shards are not in the index: {', '.join(map(repr, unlisted[:3]))}"
         findings.append(Finding("unlisted", "warning", "", message))
-    return Checkpoint(
+    made = Checkpoint(
         tree,
         format="sharded",
         source=probe.source,
@@ -92,6 +94,8 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
         findings=tuple(findings),
         limits=opening.limits,
     )
+    made.members = members
+    return made
 
 
 def _in_order(entries: dict[str, Any], metadata: Any) -> tuple[dict[str, Any], Any]:

@@ -13,6 +13,7 @@ from functools import partial
 
 from ..checkpoint import Checkpoint
 from ..errors import LimitError, MalformedError, SourceError, StateDictError, WeightliftError, plural, shown
+from ..findings import Finding
 from ..limits import DEFAULT_LIMITS, Limits
 from ..sources import LocalFile
 from ..tree import storages_in
@@ -239,13 +240,17 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
     manifest, parts = step.manifest, step.state.get("parts")
     about: dict[str, Any] = {"step": manifest.step, "metrics": dict(manifest.metrics), "parts": dict(manifest.parts)}
     about |= {"partial": list(manifest.partial), "written": dict(manifest.written), "hash": manifest.hash}
-    return Checkpoint(
+    made = Checkpoint(
         tree_of(parts if isinstance(parts, dict) else {}, step.tensors),
         format="step",
         source=probe.source,
         details=about | {"files": list(manifest.files), "nbytes": manifest.nbytes},
         limits=opening.limits,
     )
+    made.verifier = lambda _, __: [
+        Finding("damaged", "warning", "", problem) for problem in verify_step(folder, limits=opening.limits)
+    ]
+    return made
 
 
 FORMAT = Format("step", _recognises, _open)

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from ..checkpoint import Checkpoint
 from ..errors import ContainerError, MalformedError, PickleError, WeightliftError, shown, worded
-from ..findings import Finding
 from ..limits import Limits
 from ..pickles import read_pickle
 from ..sources import Memory, Source
@@ -17,6 +16,7 @@ from ..tensors import Storage, rebuilders
 from ..tensors.rebuild import TypedStorage
 from ..typed import Any
 from .base import Format, Opening, Probe
+from .integrity import after_end
 from .nested import NestedBlobs
 from .torch_zip import same_size, storage_id
 
@@ -87,9 +87,6 @@ def open_stream(source: Source, opening: Opening) -> Checkpoint:
     if not isinstance(keys.value, list):
         raise ContainerError(f"{shown(keys.value, 40)} where the storage keys should be", expected="a list")
     end = _place(source, keys.end, [worded(key) for key in keys.value], storages)
-    findings = []
-    if end != source.size:
-        findings.append(Finding("trailing-bytes", "warning", "", f"{source.size - end} bytes follow the last storage"))
     details = {"system": info, "storages": len(storages.by_key), "pickle_protocol": pickle.protocol}
     if storages.modules:
         details["embedded_sources"] = storages.modules
@@ -99,7 +96,7 @@ def open_stream(source: Source, opening: Opening) -> Checkpoint:
         source=source,
         details=details,
         globals=blobs.settle(pickle.globals),
-        findings=tuple(findings),
+        findings=after_end(source, end, "the last storage", what="torch-legacy"),
         limits=limits,
     )
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from struct import Struct
 
 from ..checkpoint import Checkpoint
-from ..containers import read_tar
+from ..containers import read_tar, tar_findings
 from ..dtypes import BY_STORAGE_CLASS, DType
 from ..errors import ContainerError, PickleError, TensorError, shown, worded
 from ..pickles import Global, read_pickle
@@ -88,6 +88,7 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
         source=probe.source,
         details={"storages": len(by_key), "pickle_protocol": pickle.protocol},
         globals={**pickle.globals, **storages.globals, **tensors.globals},
+        findings=tar_findings(probe.source, opening.limits),
         limits=opening.limits,
     )
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from ..checkpoint import Checkpoint
 from ..containers import Member, ZipArchive
 from ..dtypes import BY_STORAGE_CLASS
-from ..errors import ContainerError, LimitError, PickleError, plural, shown, worded
+from ..errors import ContainerError, LimitError, PickleError, TwoReadingsError, plural, shown, worded
 from ..findings import Finding
 from ..limits import MIB
 from ..pickles import Global, Pickle, read_pickle
@@ -19,6 +19,8 @@ from ..tensors.rebuild import TypedStorage
 from ..typed import Any
 from ..values import replace
 from .base import Format, Opening, Probe
+from .integrity import after_end
+from .member_names import check_torch_names
 from .nested import NestedBlobs
 
 _BOMB_BYTES = 8 * MIB
@@ -47,6 +49,25 @@ class StorageLoader:
         if storage is None:
             storage = self.storages[key] = self._storage(key, location, nbytes)
         return TypedStorage(same_size(storage, nbytes), dtype)
+
+    def findings(self) -> list[Finding]:
+        """What is worth telling of the members: more bytes than the pickle claims, members that it does not name."""
+        out = []
+        for key, storage in self.storages.items():
+            size = storage.data.size if storage.data is not None else 0
+            if size > storage.nbytes and not storage.absent:
+                message = f"{size - storage.nbytes:,} of its {size:,} bytes belong to no storage: the pickle claims "
+                message += f"{storage.nbytes:,}"
+                out.append(Finding("storage-size", "warning", f"{self.prefix}{key}", message))
+        start = len(self.prefix)
+        members = self.archive.members
+        left = [n for n in members if n.startswith(self.prefix) and n[start:] not in self.storages and n[-1] != "/"]
+        if left:
+            nbytes = sum(members[name].nbytes for name in left)
+            listed = ", ".join(left[:4]) + (" ..." if len(left) > 4 else "")
+            message = f"{plural(len(left), 'storage')} of {nbytes:,} bytes that the pickle does not name: {listed}"
+            out.append(Finding("unreferenced-storage", "warning", "", message))
+        return out
 
     def _storage(self, key: str, location: str, nbytes: int) -> Storage:
         member = self.archive.members.get(f"{self.prefix}{key}")
@@ -104,7 +125,7 @@ def read_torch_pickle(
     refuse_bomb(archive.members[name])
     blobs = NestedBlobs(opening)
     rebuild = rebuilders(storage_from_bytes=blobs, **more)
-    read = read_pickle(archive.open(name), rebuild=rebuild, persistent=loader, limits=opening.limits)
+    read = read_pickle(archive.open(name, checked=True), rebuild=rebuild, persistent=loader, limits=opening.limits)
     return replace(read, globals=blobs.settle(read.globals))
 
 
@@ -147,6 +168,24 @@ def archive_facts(archive: ZipArchive, prefix: str) -> dict[str, Any]:
     return facts
 
 
+def after_pickle(archive: ZipArchive, name: str, end: int) -> tuple[Finding, ...]:
+    """Return what there is to say of bytes behind a member's pickle."""
+    return after_end(archive.open(name), end, "the end of the pickle", what="a pickle", where=name.rpartition("/")[2])
+
+
+def _several_roots(first: str, roots: list[str]) -> TwoReadingsError:
+    folder = first.partition("/")[0]
+    return TwoReadingsError(
+        f"several data.pkl: {', '.join(roots[:4])}",
+        code="several-pickles",
+        readings=(
+            f"torch takes {folder + '/data.pkl'!r}, in the folder of the first member",
+            f"readers that search for it by name take {roots[0]!r} or {roots[-1]!r}",
+        ),
+        expected="one",
+    )
+
+
 _SMALL_MEMBERS = ("data.pkl", "version", "byteorder", ".format_version", ".storage_alignment")
 
 
@@ -162,11 +201,10 @@ def _recognises(probe: Probe) -> bool:
 
 def _open(probe: Probe, opening: Opening) -> Checkpoint:
     archive, prefix = probe.archive, probe.prefix or ""
+    check_torch_names(archive)
     roots = [n for n in probe.names if n.endswith("data.pkl") and n.rpartition("/")[2] == "data.pkl"]
     if len(roots) > 1:
-        raise ContainerError(
-            f"several data.pkl: {', '.join(roots[:4])}", expected="one", remedy="readers would differ; repack it"
-        )
+        raise _several_roots(probe.names[0], roots)
     facts = archive_facts(archive, prefix)
     loader = StorageLoader(archive, f"{prefix}data/", skippable=archive.members[f"{prefix}data.pkl"].crc != 0)
     loader.little_endian = facts["byteorder"] == "little"
@@ -178,8 +216,8 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
         listed = ", ".join(others[:4]) + (" ..." if len(others) > 4 else "")
         message = f"{plural(len(others), 'member')} that torch does not write: {listed}"
         findings.append(Finding("extra-members", "warning", "", message))
-    if pickle.end != archive.members[f"{prefix}data.pkl"].nbytes:
-        findings.append(Finding("trailing-bytes", "warning", "data.pkl", "bytes follow the end of the pickle"))
+    findings += after_pickle(archive, f"{prefix}data.pkl", pickle.end)
+    findings += loader.findings()
     return Checkpoint(
         pickle.value,
         format="torch-zip",

@@ -20,7 +20,8 @@ from ..state_dict import StateDict
 from ..tensors import Composite, Tensor
 from ..typed import Any
 from .base import Format, Opening, Probe
-from .torch_zip import StorageLoader, archive_facts, read_torch_pickle
+from .member_names import check_torch_names
+from .torch_zip import StorageLoader, after_pickle, archive_facts, read_torch_pickle
 
 _LISTS = ("__parameters__", "__buffers__")
 
@@ -131,6 +132,7 @@ def _recognises(probe: Probe) -> bool:
 
 def _open(probe: Probe, opening: Opening) -> Checkpoint:
     archive, prefix = probe.archive, probe.prefix or ""
+    check_torch_names(archive)
     facts = archive_facts(archive, prefix)
     data = StorageLoader(archive, f"{prefix}data/")
     constants = StorageLoader(archive, f"{prefix}constants/")
@@ -144,7 +146,12 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
 
     pickle = read_torch_pickle(archive, f"{prefix}data.pkl", opening, data, tensor_from_id=tensor_from_id, **more)
     modules = ScriptModules(ScriptClasses(archive, prefix), opening.limits)
-    findings = []
+    findings = [
+        *data.findings(),
+        *constants.findings(),
+        *after_pickle(archive, f"{prefix}data.pkl", pickle.end),
+        *after_pickle(archive, f"{prefix}constants.pkl", held.end),
+    ]
     if isinstance(known, tuple | list) and any(isinstance(item, Tensor) for item in known):
         count = sum(isinstance(item, Tensor) for item in known)
         findings.append(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 
-from ..errors import ContainerError
+from ..errors import ChecksumError, ContainerError
 from .base import Source
 
 _CHUNK = 1 << 18
@@ -14,15 +14,17 @@ class Inflated(Source):
     """The inflated bytes of a raw deflate stream.
 
     Reading forward is one pass; reading backward starts again. The stream has to give exactly
-    `nbytes` bytes: what a header claims is never allocated in advance.
+    `nbytes` bytes: what a header claims is never allocated in advance. With `crc`, whoever reads to the end
+    gets an error in place of bytes with another one.
     """
 
-    __slots__ = ("_buffer", "_buffer_at", "_deflated", "_engine", "_fed")
+    __slots__ = ("_buffer", "_buffer_at", "_crc", "_deflated", "_engine", "_fed", "_sum")
 
-    def __init__(self, deflated: Source, nbytes: int, name: str) -> None:
+    def __init__(self, deflated: Source, nbytes: int, name: str, crc: int | None = None) -> None:
         self.name = name
         self.size = nbytes
         self._deflated = deflated
+        self._crc = crc
         self._rewind()
 
     def _rewind(self) -> None:
@@ -30,6 +32,7 @@ class Inflated(Source):
         self._fed = 0
         self._buffer = b""
         self._buffer_at = 0
+        self._sum = 0
 
     def _read(self, offset: int, nbytes: int) -> bytes:
         if offset < self._buffer_at:
@@ -64,3 +67,14 @@ class Inflated(Source):
                 raise ContainerError(
                     f"inflates to {self._buffer_at} bytes", expected=f"the {self.size} of its header", where=self.name
                 )
+        if self._crc is not None:
+            self._check_sum(self._crc)
+
+    def _check_sum(self, wanted: int) -> None:
+        self._sum = zlib.crc32(self._buffer, self._sum)
+        if self._buffer_at + len(self._buffer) == self.size and self._sum != wanted:
+            raise ChecksumError(
+                f"the bytes of {self.name!r} have the CRC {self._sum:08x}",
+                expected=f"{wanted:08x}",
+                remedy="the file is damaged: fetch or save it again",
+            )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from ...actions.inspect import inspect
+from ...actions.inspect import Inspection, inspect
 from ...typed import TYPE_CHECKING
 from ..text import render_inspection
 
@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import argparse
 
 PLAIN = ("path",)
+DAMAGED = 1
 SUMMARY = "Say what is inside a checkpoint. No code of the file runs."
 DANGEROUS = 3
 
@@ -21,18 +22,28 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the arguments of this verb."""
     parser.add_argument("path", metavar="FILE", help="any checkpoint")
     parser.add_argument("--all", action="store_true", help="list every tensor on a line of its own")
+    parser.add_argument("--verify", action="store_true", help="read every byte and hold it against its checksum")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Print the inspection; the exit code says whether a plain torch.load would run something dangerous."""
-    found = inspect(arguments.path)
+    """Print the inspection; the exit code tells of what a plain torch.load would run, and of damage."""
+    found = _verified(arguments.path) if arguments.verify else inspect(arguments.path)
     if arguments.json:
         from ..as_json import inspection_json
 
         print(inspection_json(found))
     else:
         print(render_inspection(found, width=_width(), every_tensor=bool(arguments.all)))
-    return DANGEROUS if found.safety.verdict == "dangerous" else 0
+    if found.safety.verdict == "dangerous":
+        return DANGEROUS
+    return DAMAGED if found.verified is False else 0
+
+
+def _verified(path: str) -> Inspection:
+    from .progress import progress_line
+
+    with progress_line("verifying") as progress:
+        return inspect(path, verify=True, progress=progress)
 
 
 def _width() -> int:
