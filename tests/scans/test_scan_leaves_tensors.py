@@ -55,7 +55,8 @@ def test_what_is_read_does_not_grow_with_tensors(kind):
         source = Counted(FILES[kind](numel), numel)
         assert scan_source(source).verdict == "clean"
         seen.append(source.seen)
-    assert seen[0] == seen[1] < 4 * NUMEL // 4
+    assert abs(seen[0] - seen[1]) < 1_000  # the header says more digits
+    assert seen[0] < NUMEL
 
 
 def test_the_counting_works():
