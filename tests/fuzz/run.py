@@ -19,7 +19,7 @@ from typing import Any
 
 from .counters import KINDS_OF_FINDINGS, NBYTES, Counters
 
-_STUCK = 120  # seconds without a new execution: not even a signal gets through
+_STUCK = 30  # seconds of a processor without a new execution: not even a signal gets through
 
 
 class Totals:
@@ -109,21 +109,31 @@ def turn(
 
 def _waited(child: subprocess.Popen[bytes], path: str, stop: threading.Event) -> bool:
     """Wait for the end of a turn, or end it; whether it had to be ended because nothing moved."""
-    last, since = -1, time.monotonic()
+    last, since = 0, 0.0
     while not stop.is_set():
         try:
             child.wait(2)
         except subprocess.TimeoutExpired:
-            count = _counters(path).executions
-            if count != last:
-                last, since = count, time.monotonic()
-            elif time.monotonic() - since > _STUCK:
+            count, now = _counters(path).executions, _processor_seconds(child.pid)
+            if count != last or not count:  # until the first one, its modules are loaded
+                last, since = count, now
+            elif now - since > _STUCK:
                 child.kill()
                 child.wait()
                 return True
         else:
             return False
     return False
+
+
+def _processor_seconds(pid: int) -> float:
+    """What a process has had of a processor, however busy the machine is; elsewhere than on Linux, the time."""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="utf-8") as file:
+            fields = file.read().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError):
+        return time.monotonic()
 
 
 def _counters(path: str) -> Counters:
