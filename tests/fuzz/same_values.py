@@ -123,6 +123,7 @@ def _blob(value: Any) -> Any:
 
 def _spelled(value: Any) -> str:
     """What tells a hashable value from every other one: floats by their bits."""
+    value = _blob(value)
     if isinstance(value, np.generic):
         value = value.item()
     if isinstance(value, float):

@@ -21,6 +21,8 @@ from .same_values import Comparison, DifferenceError
 from strategies import DTYPES, tensors
 
 CASES = int(os.environ.get("WEIGHTLIFT_CASES", "300"))
+pytestmark = pytest.mark.filterwarnings("ignore:ComplexHalf support:UserWarning")
+
 _many = settings(max_examples=CASES, suppress_health_check=list(HealthCheck), database=None, derandomize=CASES < 1000)
 
 _DTYPES = [
