@@ -19,6 +19,7 @@ from typing import Any
 
 from .counters import KINDS_OF_FINDINGS, NBYTES, Counters
 
+_ENDED = (0, 72, -signal.SIGTERM, -signal.SIGINT)  # 72: libFuzzer, told to end by a signal; 1: Python, by an exception
 _STUCK = 30  # seconds of a processor without a new execution: not even a signal gets through
 
 
@@ -99,12 +100,16 @@ def turn(
                 child.kill()
                 child.wait()
             counters = _counters(path)
-            crashed = not 0 <= child.returncode <= 1 and child.returncode != -9
+            crashed = child.returncode not in _ENDED and not stuck and not stop.is_set()
             totals.add(kind, engine, counters, time.monotonic() - began, crashed=crashed, stuck=stuck)
     if crashed or stuck:
         what = "crash" if crashed else "stuck"
         with open(os.path.join(folder, "findings", f"{what}-{kind}-{seed}"), "wb") as file:
             file.write(counters.last)
+        with open(os.path.join(here, "log"), encoding="utf-8", errors="replace") as log_file:
+            told = [line for line in log_file if not line.startswith("INFO:")]
+        with open(os.path.join(folder, "findings", f"{what}-{kind}-{seed}.txt"), "w", encoding="utf-8") as file:
+            file.write(f"ended with {child.returncode}\n{''.join(told[-60:])}")
 
 
 def _waited(child: subprocess.Popen[bytes], path: str, stop: threading.Event) -> bool:

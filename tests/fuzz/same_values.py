@@ -72,7 +72,9 @@ class Comparison:
             )
             _hold(len(ours) == len(theirs), at, ours, theirs)
             keys = [(a, b, f"{at} key") for a, b in zip(ours, theirs, strict=True)]
-            return keys + [(a, b, f"{at}[{k!r:.30}]") for a, (k, b) in zip(ours.values(), theirs.items(), strict=True)]
+            return keys + [
+                (a, b, f"{at}[{shown(k, 30)}]") for a, (k, b) in zip(ours.values(), theirs.items(), strict=True)
+            ]
         if isinstance(theirs, set | frozenset):
             _hold(type(ours) is type(theirs), at, ours, theirs)
             _hold(sorted(map(_spelled, ours)) == sorted(map(_spelled, theirs)), at, ours, theirs)

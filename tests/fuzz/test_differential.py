@@ -18,16 +18,24 @@ from weightlift.tensors import rebuilders
 
 from .random_values import SCALARS, WAYS, graphs, numpy_values, pickled
 from .same_values import Comparison, DifferenceError
-from strategies import DTYPES, tensors
+from strategies import tensors
 
 CASES = int(os.environ.get("WEIGHTLIFT_CASES", "300"))
+
+
+class _Quiet:
+    """A value whose parts torch may not be able to show."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __repr__(self):
+        return "<a value with tensors>"
+
+
 pytestmark = pytest.mark.filterwarnings("ignore:ComplexHalf support:UserWarning")
 
 _many = settings(max_examples=CASES, suppress_health_check=list(HealthCheck), database=None, derandomize=CASES < 1000)
-
-_DTYPES = [
-    dtype for dtype in DTYPES if "bits" not in str(dtype)
-]  # torch cannot show those, so no failure could be told
 
 
 @_many
@@ -43,9 +51,9 @@ def test_pickles_rebuild_the_same_value(value, way):
 @settings(_many, max_examples=max(CASES // 10, 60))
 @given(
     graphs(
-        st.one_of(tensors(_DTYPES), tensors(_DTYPES), st.integers(-(2**63), 2**63), st.floats(), st.text(max_size=5), st.none(), st.booleans()),
+        st.one_of(tensors(), tensors(), st.integers(-(2**63), 2**63), st.floats(), st.text(max_size=5), st.none(), st.booleans()),
         ("list", "tuple", "dict", "ordered"),
-    ),
+    ).map(_Quiet),
     st.integers(2, 5),
     st.booleans(),
 )  # fmt: skip
@@ -53,7 +61,7 @@ def test_torch_files_rebuild_the_same_value(value, protocol, new):
     """A random value with tensors, written by torch.save, is read as `torch.load(weights_only=True)` reads it."""
     out = io.BytesIO()
     try:
-        torch.save(value, out, pickle_protocol=protocol, _use_new_zipfile_serialization=new)
+        torch.save(value.value, out, pickle_protocol=protocol, _use_new_zipfile_serialization=new)
         there = torch.load(io.BytesIO(out.getvalue()), weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, AttributeError):  # what torch does not read itself
         assume(False)
