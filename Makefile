@@ -7,7 +7,7 @@ CORPUS := .corpus
 
 PAIRS := pairs
 
-.PHONY: help demo test check format corpus test-architectures test-converters test-inference test-decoding mapbench bench test-faults test-crash test-resume test-ranks changelog clean
+.PHONY: help demo test check format corpus test-architectures test-converters test-inference test-decoding mapbench bench test-faults test-crash test-resume test-ranks test-differential fuzz changelog clean
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/'
 
@@ -71,7 +71,7 @@ test-crash: $(VENV)/.ready  ## Crashes of saves, ours and others', replayed at e
 	PYTHONPATH=tests $(BIN)/python -m crash.run --table .crash
 
 clean:  ## Remove everything that can be made again
-	rm -rf .venv .venv-demo .venv-architectures .venv-orbax .crash.json .crash.md .corpus demo/files build dist .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-demo .venv-architectures .venv-orbax .crash.json .crash.md .fuzz .corpus demo/files build dist .mypy_cache .ruff_cache .hypothesis
 	rm -rf .venv .venv-bench .venv-demo .venv-orbax .venv-architectures .corpus demo/files build dist .mypy_cache .ruff_cache .hypothesis
 
 test-inference: $(VENV)/.ready  ## 10,000 random changes of known structures: no sure line may be wrong
@@ -93,3 +93,13 @@ test-faults: $(VENV)/.ready  ## Every fault at every system call of a save, and 
 
 test-ranks: $(VENV)/.ready  ## Many ranks: every number of them saved and resumed, every rank killed at every phase (4 minutes)
 	WEIGHTLIFT_RANKS=full $(BIN)/python -m pytest tests/ranks
+
+FUZZ_SECONDS ?= 3600
+FUZZ_JOBS ?= 1
+fuzz: $(VENV)/.ready  ## Changed files of every kind for an hour (FUZZ_SECONDS, FUZZ_JOBS); counts go on in .fuzz/totals.json
+	-@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check atheris || \
+		echo "atheris is not to be had: guided by which errors are raised where" >&2
+	PYTHONPATH=tests $(BIN)/python -m fuzz.run --seconds $(FUZZ_SECONDS) --jobs $(FUZZ_JOBS)
+
+test-differential: $(VENV)/.ready  ## 100,000 random pickles and 10,000 torch files, read as pickle and torch read them
+	WEIGHTLIFT_CASES=100000 $(BIN)/python -m pytest tests/fuzz/test_differential.py

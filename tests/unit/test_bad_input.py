@@ -120,7 +120,7 @@ CASES = {
     "index_missing_shards": (
         b'{"weight_map": {"w": "a.safetensors", "v": "b.safetensors"}}', errors.SourceError, "2 of 2 shards are missing"
     ),
-    "broken_npy": (b"\x93NUMPY\x01\x00\x05\x00{'a'}", errors.ContainerError, "no dict"),
+    "broken_npy": (b"\x93NUMPY\x01\x00\x05\x00{'a'}", errors.ContainerError, "no Python literal"),
     "object_npy": (
         b"\x93NUMPY\x01\x00\x36\x00" + b"{'descr': '|O', 'fortran_order': False, 'shape': (1,)}", errors.UnsupportedError, "O"
     ),

@@ -55,7 +55,8 @@ def _stable_baselines(root: Mapping[Any, Any], modules: set[str], checkpoint: Ch
 
 
 def _hugging_face(root: Mapping[Any, Any], modules: set[str], checkpoint: Checkpoint) -> str:
-    sharded = checkpoint.format == "sharded" and "total_size" in (checkpoint.details.get("metadata") or {})
+    metadata = checkpoint.details.get("metadata")
+    sharded = checkpoint.format == "sharded" and isinstance(metadata, dict) and "total_size" in metadata
     return "Hugging Face transformers" if sharded or _imports(modules, "transformers") else ""
 
 

@@ -13,6 +13,7 @@ from ..tensors import Storage, Tensor
 from ..tensors.arrays import NumpyDType, array_tensor
 from ..typed import Any
 from .base import Format, Opening, Probe
+from .npy_literal import read_literal
 
 MAGIC = b"\x93NUMPY"
 _LONGEST_HEADER = 1 << 20
@@ -49,12 +50,7 @@ def read_array(source: Source) -> Tensor:
 
 
 def _literal(text: bytes) -> dict[str, Any]:
-    import ast
-
-    try:
-        header = ast.literal_eval(text.decode("latin-1").strip())
-    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-        raise ContainerError("the .npy header is no Python literal") from None
+    header = read_literal(text.decode("latin-1"))
     if not isinstance(header, dict):
         raise ContainerError("the .npy header is no dict")
     return header

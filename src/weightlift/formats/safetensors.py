@@ -36,7 +36,8 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
     source = probe.source
     entries, metadata = read_entries(source, opening)
     tree = Dict("dict", entries)
-    ours = metadata.pop(OUR_KEY, {})
+    ours = metadata.pop(OUR_KEY, None)
+    ours = ours if isinstance(ours, dict) else {}  # a record that is no text is somebody else's
     versions = ours.get("versions")
     if isinstance(versions, dict):
         tree.build({"_metadata": versions})

@@ -15,7 +15,7 @@ import ast
 import re
 from collections.abc import Mapping
 
-from ..errors import PatternError, PlanError
+from ..errors import PatternError, PlanError, printable
 from ..patterns import Pattern, pattern
 from ..typed import Any, Literal
 from ..values import dataclass, replace
@@ -82,7 +82,7 @@ def parse_rule(text: str, line: int, dims: Mapping[str, int], prefixes: tuple[st
         return replace(_Parser(bare, line, dims, prefixes).rule(), comment=comment)
     except PatternError as error:
         column = max(1, error.column)
-        caret = f"\n    {bare}\n    {' ' * (column - 1)}^"
+        caret = f"\n    {printable(bare)}\n    {' ' * (column - 1)}^"
         raise ShownError(error.found, error.expected, error.remedy, line, column, caret) from None
 
 

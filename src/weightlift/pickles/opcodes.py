@@ -110,8 +110,8 @@ def _inst(m: Machine) -> None:
 
 
 def _obj(m: Machine) -> None:
-    cls, *args = m.pop_mark()
-    m.instantiate(cls, tuple(args), {})
+    items = m.pop_mark()
+    m.instantiate(items[0], tuple(items[1:]), {})
 
 
 def _newobj(m: Machine) -> None:

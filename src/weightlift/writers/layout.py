@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 
 from ..dtypes import DTYPES, DType
-from ..errors import LimitError, TensorError, UnsupportedError, WeightliftError
+from ..errors import LimitError, TensorError, UnsupportedError, WeightliftError, shown
 from ..limits import DEFAULT_LIMITS
 from ..tensors import Tensor
 from ..tensors.computed import Computed, Lazy
@@ -73,6 +73,7 @@ def plan_layout(entries: Mapping[str, Any], versions: Any = None, metadata: Mapp
         TensorError: a tensor without data, or that does not fit its storage.
         UnsupportedError: a value that cannot be written.
     """
+    check_versions(versions)
     record = Record(versions=versions)
     plain: dict[str, Lazy] = {}
     for place, (key, value) in enumerate(entries.items()):
@@ -89,6 +90,34 @@ def plan_layout(entries: Mapping[str, Any], versions: Any = None, metadata: Mapp
     record.places |= {key: places[key] for key in (*record.ties, *record.views) if key in places}
     header, ordered, nbytes = _header(owned, record, metadata or {})
     return Layout(ordered, header, nbytes, record.ties, unshared)
+
+
+_MOST_VERSIONS = 1_000_000  # values in them
+_LONGEST_INTEGER = 1 << 10  # bits
+_DEEPEST = 50
+
+
+def check_versions(versions: Any) -> None:
+    """Refuse versions of modules that JSON cannot say, or would spell without end: a file can hang anything there.
+
+    Raises:
+        UnsupportedError: anything but texts, numbers and truth values in objects and arrays.
+    """
+    waiting, count = [(versions, 0)], 0
+    while waiting:
+        value, depth = waiting.pop()
+        count += 1
+        held = isinstance(value, dict | list | tuple)
+        plain = value is None or isinstance(value, str | bool | float)
+        short = isinstance(value, int) and value.bit_length() <= _LONGEST_INTEGER
+        named = not isinstance(value, dict) or all(isinstance(key, str) for key in value)
+        if not (held or plain or short) or not named or depth > _DEEPEST or count > _MOST_VERSIONS:
+            raise UnsupportedError(
+                f"_metadata with {shown(value, 60)} in it", expected='{"version": number} for each module',
+                remedy="leave it out: StateDict(dict(state_dict))",
+            )  # fmt: skip
+        if held:
+            waiting += [(item, depth + 1) for item in (value.values() if isinstance(value, dict) else value)]
 
 
 def _check_writable(key: str, tensor: Lazy) -> None:

@@ -1,0 +1,1 @@
+"""One file per structure: bytes and a random generator to other bytes of nearly the same structure."""
