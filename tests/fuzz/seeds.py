@@ -310,7 +310,7 @@ def _steps() -> list[bytes]:
     import torch
 
     import weightlift as wl
-    from weightlift.writers.directory import settled
+    from weightlift.writers.leftovers import settled
 
     model = torch.nn.Sequential(torch.nn.Linear(1, 2), torch.nn.Linear(2, 1))
     optimizer = torch.optim.SGD(model.parameters(), momentum=0.9)
