@@ -57,15 +57,6 @@ class File:
 
 
 @dataclass(slots=True)
-class Opened:
-    """What a descriptor is of."""
-
-    node: int
-    offset: int = 0
-    append: bool = False
-
-
-@dataclass(slots=True)
 class Disk:
     """The names that are durable, those changes that are not yet, and the files that all of them speak of."""
 

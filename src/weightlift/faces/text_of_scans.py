@@ -29,7 +29,8 @@ def summary(found: Scan) -> str:
     counts = [f"{len(files)} {verdict}" for verdict in WORST_FIRST if (files := found.of(verdict))]
     told = f"{plural(len(found.files), 'file')} scanned"
     told += f": {', '.join(counts)}" if counts else ""
-    return told + (f"; {plural(found.skipped, 'other')} skipped as no checkpoints" if found.skipped else "")
+    kind = "checkpoint" if found.skipped == 1 else "checkpoints"
+    return told + (f"; {plural(found.skipped, 'other')} skipped as no {kind}" if found.skipped else "")
 
 
 def told(evidence: Evidence) -> str:

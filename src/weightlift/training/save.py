@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import operator
 import os
 from collections.abc import Callable, Iterable, Mapping
 
 from ..codec import Encoder
-from ..errors import StateDictError, UnsupportedError, shown
+from ..errors import StateDictError, UnsupportedError
 from ..patterns import pattern
 from ..tensors.torch_modules import ModuleTarget, is_module
 from ..tensors.torch_states import unwrapped
@@ -15,6 +14,7 @@ from ..typed import Any
 from ..values import dataclass
 from ..writers.hashing import DEFAULT_HASH
 from ..writers.step import WrittenStep, state_document, write_step
+from .listing import step_number
 from .metrics import metric_values
 from .parts import Reading, kind_of
 from .parts.several import items_of
@@ -64,12 +64,12 @@ def save(
         parts: model=, optimizer=, scheduler=, scaler=, ema=, data=, rng=True, meta=, or any other name.
 
     Raises:
-        UnsupportedError: what cannot be written without pickle, all of it, each by its path; a step that is no number.
-        StoreError: a metric that is no number.
+        UnsupportedError: what cannot be written without pickle, all of it, each by its path.
+        StoreError: a step or metric that is no number.
         WriteError: the disk does not take it.
     """
     run = TrainState(**parts)
-    number, values = None if step is None else _whole(step), metric_values(metrics)
+    number, values = None if step is None else step_number(step), metric_values(metrics)
     if are_on(run):
         from .ranks import saving
 
@@ -87,16 +87,6 @@ def save(
         hash=hash,
         progress=progress,
     )
-
-
-def _whole(step: Any) -> int:
-    """Return a step as a plain integer; those of numpy and torch are taken."""
-    try:
-        if not isinstance(step, bool):
-            return operator.index(step)
-    except (TypeError, ValueError, RuntimeError):  # what tensors of several elements raise is torch's business
-        pass
-    raise UnsupportedError(f"step={shown(step)}", expected="a whole number")
 
 
 def collect(
