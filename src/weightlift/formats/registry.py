@@ -6,7 +6,9 @@ from importlib import import_module
 
 from ..checkpoint import Checkpoint
 from ..errors import UnknownFormatError, WeightliftError
+from ..limits import DEFAULT_LIMITS
 from ..sources import Source
+from ..tree import storages_in
 from .base import Format, Opening, Probe
 
 # One line per format: a module here with a `FORMAT`. The first that recognises the content opens it,
@@ -47,12 +49,24 @@ def identify(probe: Probe) -> Format:
 
 def open_source(source: Source, opening: Opening | None = None) -> Checkpoint:
     """Return what a source holds; errors name the source."""
-    opening = opening or Opening()
+    given = opening or Opening()
+    opening = Opening(given.limits.running(), given.depth)
     try:
         if source.size == 0:
             raise UnknownFormatError("there are no bytes", expected="a checkpoint")
         probe = Probe(source, opening.limits)
-        return identify(probe).open(probe, opening)
+        made = identify(probe).open(probe, opening)
+        made.limits = given.limits
+        _set_expansion(made, given)
+        return made
     except WeightliftError as error:
         error.at(source.name)
         raise
+
+
+def _set_expansion(made: Checkpoint, opening: Opening) -> None:
+    """Let the storages know what a caller has asked for instead of the default."""
+    most = opening.limits.materialised_bytes
+    if most != DEFAULT_LIMITS.materialised_bytes and not opening.depth:
+        for storage in storages_in(made.tree):
+            storage.most_nbytes = most

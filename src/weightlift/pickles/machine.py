@@ -70,7 +70,7 @@ def _run(machine: Machine) -> Any:
     what only an error needs (offset and name of the opcode) is worked out when there is one.
     """
     operations = OPERATIONS
-    for count in range(machine.limits.opcodes + 1):
+    for count in range(machine.opcodes + 1):
         machine.op_pos = pos = machine.pos
         try:
             machine.code = code = machine.buffer[pos]
@@ -83,7 +83,7 @@ def _run(machine: Machine) -> Any:
             if machine.marks:
                 raise PickleError("STOP inside an open MARK")
             machine.count = count
+            machine.charge(0)
             return machine.stack.pop()
         operations[code](machine)
-    limit = machine.limits.opcodes
-    raise LimitError(f"the pickle takes more than {limit} opcodes", remedy="raise Limits.opcodes")
+    raise LimitError(f"the pickle takes more than {machine.opcodes} opcodes", remedy="raise Limits.opcodes")

@@ -8,8 +8,8 @@ from struct import error as struct_error
 
 from ..errors import LimitError, PickleError
 from ..typed import Any
-from .nodes import Blob, Global, Object
-from .state import Machine
+from .nodes import NOT_BUILT, Blob, Global, Object
+from .state import DICT_BYTES, LIST_BYTES, SET_BYTES, SLOT_BYTES, TUPLE_BYTES, Machine, copying_cost
 
 _U16, _I32, _U32, _U64 = Struct("<H"), Struct("<i"), Struct("<I"), Struct("<Q")
 _DOUBLE = Struct(">d")
@@ -97,6 +97,8 @@ def _build(m: Machine) -> None:
     build = getattr(target, "build", None)
     if build is None:
         raise PickleError(f"BUILD on a {type(target).__name__}", expected="an object")
+    if getattr(target, "state", NOT_BUILT) is not NOT_BUILT:  # a second state is merged into a copy
+        m.charge(copying_cost(target.state) + copying_cost(state))
     build(state)
 
 
@@ -146,6 +148,7 @@ def _tuple(m: Machine, size: int) -> None:
     if len(items) < size:
         raise IndexError
     m.stack[-size:] = [tuple(items)]
+    m.held += TUPLE_BYTES
 
 
 def _open_mark(m: Machine) -> None:
@@ -165,11 +168,13 @@ def _pop(m: Machine) -> None:
 def _list(m: Machine) -> None:
     items = m.pop_mark()
     m.stack.append(items)
+    m.held += LIST_BYTES
 
 
 def _dict(m: Machine) -> None:
     items = m.pop_mark()
     m.stack.append({})
+    m.held += DICT_BYTES
     m.set_items(m.stack[-1], items)
 
 
@@ -203,6 +208,7 @@ def _frozenset(m: Machine) -> None:
     m.check_keys(items)
     try:
         m.stack.append(frozenset(items))
+        m.held += SET_BYTES
     except TypeError:
         raise PickleError("a frozenset item that cannot be hashed") from None
 
@@ -210,6 +216,22 @@ def _frozenset(m: Machine) -> None:
 def _tuple_to_mark(m: Machine) -> None:
     items = m.pop_mark()
     m.stack.append(tuple(items))
+    m.held += TUPLE_BYTES + SLOT_BYTES * len(items)
+
+
+def _empty_list(m: Machine) -> None:
+    m.stack.append([])
+    m.held += LIST_BYTES
+
+
+def _empty_dict(m: Machine) -> None:
+    m.stack.append({})
+    m.held += DICT_BYTES
+
+
+def _empty_set(m: Machine) -> None:
+    m.stack.append(set())
+    m.held += SET_BYTES
 
 
 # The memo takes half of all opcodes: these four read their index without another call.
@@ -334,15 +356,15 @@ _BY_OPCODE: dict[bytes, Callable[[Machine], object]] = {
     b"\x85": lambda m: _tuple(m, 1),
     b"\x86": lambda m: _tuple(m, 2),
     b"\x87": lambda m: _tuple(m, 3),
-    b"]": lambda m: m.stack.append([]),
+    b"]": _empty_list,
     b"l": _list,
     b"a": _append,
     b"e": _appends,
-    b"}": lambda m: m.stack.append({}),
+    b"}": _empty_dict,
     b"d": _dict,
     b"s": _setitem,
     b"u": _setitems,
-    b"\x8f": lambda m: m.stack.append(set()),
+    b"\x8f": _empty_set,
     b"\x90": _additems,
     b"\x91": _frozenset,
     b"p": lambda m: _put(m, _integer(m, m.take_line(m.limits.integer_bytes))),

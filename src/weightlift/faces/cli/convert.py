@@ -44,6 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
             without=arguments.without or (),
             names=names,
             hash=arguments.hash or "xxh3",
+            limits=arguments.limits,
             progress=progress,
         )
     if arguments.json:

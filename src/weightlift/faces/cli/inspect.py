@@ -25,7 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the inspection; the exit code says whether a plain torch.load would run something dangerous."""
-    found = inspect(arguments.path)
+    found = inspect(arguments.path, limits=arguments.limits)
     if arguments.json:
         from ..as_json import inspection_json
 
