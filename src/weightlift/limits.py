@@ -19,11 +19,11 @@ class Limits:
     """
 
     opcodes: int = 50_000_000
-    """Pickle opcodes carried out in one pickle. Where it is compressed: 4,000,000 and 16 for each byte in the file."""
+    """Pickle opcodes carried out in one pickle. Where it is compressed: 4,000,000 and 32 for each byte in the file."""
     memo: int = 10_000_000
     """Entries in one pickle's memo."""
-    memory_bytes: int = 64 * MIB
-    """What the containers, calls and memo of one pickle take, estimated, beyond 16 times its bytes in the file."""
+    memory_bytes: int = 48 * MIB
+    """What the containers, calls and memo of one pickle take, estimated, beyond 32 times its bytes in the file."""
     text_bytes: int = 256 * MIB
     """Strings, bytes and long integers that the pickles hold in memory, together."""
     integer_bytes: int = 4096

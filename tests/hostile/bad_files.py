@@ -38,6 +38,8 @@ class Attack:
     """What `inspect` exits with where it says something."""
     extract: tuple[str, str] | None = None
     """The error of extracting alone."""
+    writing: tuple[str, str] | None = None
+    """The same where there is something that can be told, and cannot be written."""
 
 
 @dataclass
@@ -137,5 +139,5 @@ def torch_file(pickle: bytes = BENIGN, data: bytes | None = FOUR_FLOATS, *more: 
 def deflate(pieces: list[tuple[bytes, int]]) -> bytes:
     """Raw deflate of each piece as often as told, without ever holding what it inflates to."""
     engine = zlib.compressobj(9, zlib.DEFLATED, -15)
-    out = [engine.compress(piece) for piece, count in pieces for _ in range(count)]
-    return b"".join([*out, engine.flush()])
+    out = [(engine.compress(piece) + engine.flush(zlib.Z_FULL_FLUSH)) * count for piece, count in pieces]
+    return b"".join([*out, engine.flush()])  # what a full flush ends refers to nothing before it

@@ -84,7 +84,7 @@ def a_name_that_stands_twice() -> bytes:
     return safetensors(f'{{"a": {entry}, "a": {entry}}}'.encode(), FOUR_FLOATS)
 
 
-@TABLE.add(**SAFE, error=("MalformedError", ""))
+@TABLE.add(**SAFE, error=("ContainerError", "the header is not JSON"))
 def a_header_nested_without_end() -> bytes:
     return safetensors(b'{"a":' * 100_000 + b"1" + b"}" * 100_000)
 
@@ -116,6 +116,6 @@ def an_index_that_maps_to_numbers() -> dict[str, bytes]:
     return {f"numbers/{INDEX}": header(metadata={}, weight_map={"w": 5})}
 
 
-@TABLE.add(suffix="", error=("MalformedError", ""))
+@TABLE.add(suffix="", error=("LimitError", "archives nested deeper than 4"))
 def an_index_that_is_its_own_shard() -> dict[str, bytes]:
     return {f"loop/{INDEX}": header(metadata={}, weight_map={"w": INDEX})}

@@ -39,12 +39,12 @@ def an_offset_outside_the_storage() -> bytes:
     return one(offset=10**6)
 
 
-@TABLE.add(late=("TensorError", "reaches to byte"))
+@TABLE.add(error=("TensorError", "storage offset 18446744073709551612; expected an integer of 64 bits"))
 def an_offset_that_wraps_around() -> bytes:
     return one(offset=2**64 - 4)
 
 
-@TABLE.add(late=("TensorError", "reaches to byte"))
+@TABLE.add(error=("TensorError", "expected integers of 64 bits"))
 def a_stride_that_wraps_around() -> bytes:
     return one(shape=(2, 2), stride=(2**63, 2**63))
 
@@ -69,7 +69,7 @@ def more_elements_than_any_tensor_has() -> bytes:
     return one(shape=(2**32, 2**32), stride=(0, 0))
 
 
-@TABLE.add(late=("TensorError", "elements"))
+@TABLE.add(error=("TensorError", "expected an integer of 64 bits"))
 def an_empty_tensor_of_impossible_size() -> bytes:
     return one(shape=(2**62, 2**62, 0), stride=(0, 0, 0), offset=2**70)
 
@@ -156,7 +156,9 @@ def a_rebuild_with_too_few_arguments() -> bytes:
 
 @TABLE.add(error=("TensorError", "a device tensor of None"))
 def a_device_tensor_of_nothing() -> bytes:
-    return torch_file(pickled(call(named("torch._utils", "_rebuild_device_tensor_from_numpy"), b"N", b"N", b"N", b"\x89")))
+    return torch_file(
+        pickled(call(named("torch._utils", "_rebuild_device_tensor_from_numpy"), b"N", b"N", b"N", b"\x89"))
+    )
 
 
 @TABLE.add(weights=NOTHING, extract=("NoStateDictError", "no state dict"))
@@ -184,7 +186,7 @@ def a_web_page() -> bytes:
     return b"<!DOCTYPE html><html><body>Not found</body></html>"
 
 
-@TABLE.add(late=("TensorError", "is registered as a parameter"))
+@TABLE.add(error=("TensorError", "is registered as a parameter"))
 def a_module_whose_parameter_is_text() -> bytes:
     return torch_file(pickled(module(("_parameters", dict_of(("weight", text("nothing")))))))
 

@@ -172,7 +172,9 @@ def _others(checkpoint: Checkpoint) -> list[Entry]:
     """The tensors that belong to no state dict: optimizer moments, normalisers, arrays."""
     known = {id(v) for c in checkpoint.candidates for v in c.state_dict.values()}
     weights = {c.path for c in checkpoint.candidates}
-    beside = walk(checkpoint.tree, limits=checkpoint.limits.running(), enter=lambda path, _: path not in weights, leaves=False)
+    beside = walk(
+        checkpoint.tree, limits=checkpoint.limits.running(), enter=lambda path, _: path not in weights, leaves=False
+    )
     return [
         _entry(path_name(path), value)
         for path, value in beside
@@ -196,7 +198,9 @@ def _contents(checkpoint: Checkpoint) -> list[Content]:
         if isinstance(value, dict | list) and not is_optimizer_state(value):
             out += [
                 Content(path_name((key, *path)), *_kind_and_about(inner))
-                for path, inner in walk(value, limits=limits, enter=lambda _, v: not is_optimizer_state(v), leaves=False)
+                for path, inner in walk(
+                    value, limits=limits, enter=lambda _, v: not is_optimizer_state(v), leaves=False
+                )
                 if path and is_optimizer_state(inner)
             ]
     return out

@@ -56,12 +56,12 @@ def open_source(source: Source, opening: Opening | None = None) -> Checkpoint:
             raise UnknownFormatError("there are no bytes", expected="a checkpoint")
         probe = Probe(source, opening.limits)
         made = identify(probe).open(probe, opening)
-        made.limits = given.limits
         _set_expansion(made, given)
-        return made
     except WeightliftError as error:
         error.at(source.name)
         raise
+    made.limits = given.limits  # the clock stands still again
+    return made
 
 
 def _set_expansion(made: Checkpoint, opening: Opening) -> None:

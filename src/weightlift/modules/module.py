@@ -121,7 +121,9 @@ class _Reader:
         self.distinct.add(id(module))
         self.visits += 1
         if self.visits > _MANY_VISITS and self.visits > _MOST_PLACES * len(self.distinct):
-            raise LimitError(f"{len(self.distinct)} modules that share each other under more than {self.visits - 1} names")
+            raise LimitError(
+                f"{len(self.distinct)} modules that share each other under more than {self.visits - 1} names"
+            )
         if len(prefix) > _LONGEST_NAME or len(self.entries) > self.limits.tensors:
             long = len(prefix) > _LONGEST_NAME
             found = f"a name of {len(prefix)} characters" if long else f"more than {self.limits.tensors} tensors"

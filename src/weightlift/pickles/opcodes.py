@@ -9,7 +9,7 @@ from struct import error as struct_error
 from ..errors import LimitError, PickleError
 from ..typed import Any
 from .nodes import NOT_BUILT, Blob, Global, Object
-from .state import DICT_BYTES, LIST_BYTES, SET_BYTES, SLOT_BYTES, TUPLE_BYTES, Machine, copying_cost
+from .state import DICT_BYTES, LIST_BYTES, SET_BYTES, Machine, copying_cost
 
 _U16, _I32, _U32, _U64 = Struct("<H"), Struct("<i"), Struct("<I"), Struct("<Q")
 _DOUBLE = Struct(">d")
@@ -148,7 +148,6 @@ def _tuple(m: Machine, size: int) -> None:
     if len(items) < size:
         raise IndexError
     m.stack[-size:] = [tuple(items)]
-    m.held += TUPLE_BYTES
 
 
 def _open_mark(m: Machine) -> None:
@@ -216,22 +215,6 @@ def _frozenset(m: Machine) -> None:
 def _tuple_to_mark(m: Machine) -> None:
     items = m.pop_mark()
     m.stack.append(tuple(items))
-    m.held += TUPLE_BYTES + SLOT_BYTES * len(items)
-
-
-def _empty_list(m: Machine) -> None:
-    m.stack.append([])
-    m.held += LIST_BYTES
-
-
-def _empty_dict(m: Machine) -> None:
-    m.stack.append({})
-    m.held += DICT_BYTES
-
-
-def _empty_set(m: Machine) -> None:
-    m.stack.append(set())
-    m.held += SET_BYTES
 
 
 # The memo takes half of all opcodes: these four read their index without another call.
@@ -356,15 +339,15 @@ _BY_OPCODE: dict[bytes, Callable[[Machine], object]] = {
     b"\x85": lambda m: _tuple(m, 1),
     b"\x86": lambda m: _tuple(m, 2),
     b"\x87": lambda m: _tuple(m, 3),
-    b"]": _empty_list,
+    b"]": lambda m: m.stack.append([]),
     b"l": _list,
     b"a": _append,
     b"e": _appends,
-    b"}": _empty_dict,
+    b"}": lambda m: m.stack.append({}),
     b"d": _dict,
     b"s": _setitem,
     b"u": _setitems,
-    b"\x8f": _empty_set,
+    b"\x8f": lambda m: m.stack.append(set()),
     b"\x90": _additems,
     b"\x91": _frozenset,
     b"p": lambda m: _put(m, _integer(m, m.take_line(m.limits.integer_bytes))),

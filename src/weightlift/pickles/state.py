@@ -19,11 +19,14 @@ _KEY_DEPTH = 100  # of tuples and frozensets in a key: Python hashes them by rec
 _KEY_PARTS = 10_000  # in one key, shared parts counted as often as they are hashed
 _ALL_KEY_PARTS = 10_000_000  # in all keys of a pickle that are tuples or frozensets
 
-# What things take in memory, in bytes, counted where a few bytes of a pickle can ask for many of them.
-LIST_BYTES, DICT_BYTES, SET_BYTES, OBJECT_BYTES, TUPLE_BYTES, SLOT_BYTES = 56, 64, 216, 280, 56, 8
-_CALL_BYTES = 160
+# What things take in memory, in bytes, charged where a few bytes of a pickle can ask for many of them.
+LIST_BYTES, DICT_BYTES, SET_BYTES, OBJECT_BYTES, SLOT_BYTES = 56, 64, 216, 280, 8
 _MEMO_BYTES = 90
-_PER_BYTE = 16  # a real pickle's values take up to so many times its bytes
+# Opcodes of one byte that make something, charged for as the bytes come in, wherever they stand: their own code
+# stays as quick as it was, and in texts and numbers these bytes are too rare to matter beside `_PER_BYTE`.
+_CHARGED = {b"]": LIST_BYTES, b"}": DICT_BYTES, b"\x8f": SET_BYTES, b"R": 160,
+            b"t": 48, b"\x85": 48, b"\x86": 56, b"\x87": 64}  # fmt: skip
+_PER_BYTE = 32  # a pickled module takes 20 times its bytes, by this count
 _OPCODES_UNPACKED = 4_000_000  # in a pickle of any size, however well it was compressed
 # calls that copy nothing of what they are given, while that is so many arguments at most
 _PLAIN_CALLS = {("torch._utils", "_rebuild_tensor_v2"): 7, ("torch._utils", "_rebuild_parameter"): 3}
@@ -72,7 +75,9 @@ def copying_cost(value: Any) -> int:
     if not isinstance(value, list | tuple | dict | set | frozenset):
         return 0
     keys = [pair[0] if isinstance(pair, list | tuple) and pair else pair for pair in value]
-    return SLOT_BYTES * len(value) + sum(key_parts(key) for key in keys if isinstance(key, tuple | frozenset)) * SLOT_BYTES
+    return (
+        SLOT_BYTES * len(value) + sum(key_parts(key) for key in keys if isinstance(key, tuple | frozenset)) * SLOT_BYTES
+    )
 
 
 class Machine:
@@ -154,11 +159,13 @@ class Machine:
 
     def fill(self, nbytes: int) -> None:
         """Make at least `nbytes` bytes available at the position."""
-        at = self.at
+        at, read = self.at, self.buffer_at + len(self.buffer)
         data = self.source.read_up_to(at, max(nbytes, _CHUNK))
         if len(data) < nbytes:
             raise TruncatedError("the pickle ends without STOP", expected="a complete file", remedy="fetch it again")
         self._move_buffer(data, at)
+        new = data[max(0, read - at) :]
+        self.held += sum([new.count(code) * taken for code, taken in _CHARGED.items()])
         self.held_limit = self.limits.memory_bytes + int(self.per_byte * (at + len(data) - self.start))
         self._check_budgets()
 
@@ -261,7 +268,6 @@ class Machine:
         """Push what calling `fn` would give: a value where the table knows it, else an inert object."""
         if not isinstance(args, tuple):
             raise PickleError(f"the arguments of a call are of type {type(args).__name__}", expected="a tuple")
-        self.held += _CALL_BYTES
         rebuild = self.stand_ins.get(id(fn))
         if rebuild is None:
             self.stack.append(Object(fn, args, is_call=True, offset=self.op_at))

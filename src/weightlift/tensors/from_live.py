@@ -108,9 +108,7 @@ class LiveTensors:
         key = (str(held.device), held.data_ptr(), nbytes) if nbytes else ("empty", held._cdata)  # noqa: SLF001
         if key not in self._storages:
             flat = torch.empty(0, dtype=torch.uint8, device=held.device).set_(held, 0, (nbytes,), (1,))
-            self._storages[key] = held, _own(
-                Storage(name, nbytes, TorchMemory(flat, name), device=str(held.device))
-            )
+            self._storages[key] = held, _own(Storage(name, nbytes, TorchMemory(flat, name), device=str(held.device)))
         return self._storages[key][1]
 
 

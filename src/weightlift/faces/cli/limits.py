@@ -6,11 +6,12 @@ from collections.abc import Sequence
 
 from ...errors import LimitError, shown
 from ...limits import DEFAULT_LIMITS, Limits
+from ...typed import Any
 from ...values import replace
 from .sizes import size
 
 HELP = "a budget for reading, for instance materialised_bytes=2GiB (repeatable; a wrong name lists all)"
-_NAMES = tuple(name for name in Limits.__slots__ if name != "until")  # type: ignore[attr-defined]
+_NAMES = tuple(name for name in Limits.__slots__ if name != "until")
 
 
 def limits_of(given: Sequence[str]) -> Limits:
@@ -19,7 +20,7 @@ def limits_of(given: Sequence[str]) -> Limits:
     Raises:
         LimitError: no such budget, or a value that is no number or size.
     """
-    wanted: dict[str, int | float] = {}
+    wanted: dict[str, Any] = {}
     for text in given:
         name, equals, value = text.partition("=")
         if not equals or name not in _NAMES:
