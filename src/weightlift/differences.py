@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from .errors import shown
 from .tensors import Composite, Tensor
 from .tensors.casting import tolerance as derived_tolerance
 from .tensors.computed import Computed
@@ -34,7 +35,31 @@ def differences(here: Mapping[str, Any], there: Mapping[str, Any], tolerance: fl
 
 
 def _told(value: Any) -> str:
-    return f"{value.dtype} {list(value.shape)}" if hasattr(value, "shape") else repr(value)[:60]
+    return f"{value.dtype} {list(value.shape)}" if hasattr(value, "shape") else shown(value, 60)
+
+
+def _same(a: Any, b: Any) -> bool:
+    """Whether two values are equal, each pair compared once: lists that share their items can spell 2^64 of them."""
+    waiting, seen = [(a, b)], set()
+    while waiting:
+        x, y = waiting.pop()
+        if x is y or (id(x), id(y)) in seen:
+            continue
+        if type(x) is not type(y):
+            return False
+        if isinstance(x, list | tuple | dict):
+            seen.add((id(x), id(y)))
+            if len(x) != len(y):
+                return False
+            if isinstance(x, dict):
+                if x.keys() != y.keys():
+                    return False
+                waiting += [(item, y[key]) for key, item in x.items()]
+            else:
+                waiting += zip(x, y, strict=True)
+        elif not bool(x == y):
+            return False
+    return True
 
 
 def _difference(key: str, a: Any, b: Any, tolerance: float | None) -> Difference | None:
@@ -42,7 +67,7 @@ def _difference(key: str, a: Any, b: Any, tolerance: float | None) -> Difference
         inner = differences(a.parts, b.parts, tolerance)
         return Difference(key, inner[0].kind, _told(a), _told(b), inner[0].largest) if inner else None
     if not isinstance(a, Tensor | Computed) or not isinstance(b, Tensor | Computed):
-        same = type(a) is type(b) and not isinstance(a, Composite) and bool(a == b)
+        same = not isinstance(a, Composite) and _same(a, b)
         return None if same else Difference(key, "other", _told(a), _told(b))
     if tuple(a.shape) != tuple(b.shape):
         return Difference(key, "shape", _told(a), _told(b))

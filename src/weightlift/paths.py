@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from .errors import shown
+from .errors import LimitError, shown
 from .typed import Any
 
 Path = tuple[Any, ...]
@@ -11,6 +11,9 @@ Path = tuple[Any, ...]
 
 class Index(int):
     """A position in a list or tuple, as opposed to a key that is a number."""
+
+
+_LONGEST = 1 << 20
 
 
 def path_name(path: Path) -> str:
@@ -23,6 +26,8 @@ def path_name(path: Path) -> str:
             out += f".{part}" if out else part
         else:
             out += f"[{shown(part, 40)}]"
+        if len(out) > _LONGEST:
+            raise LimitError(f"a path of more than {_LONGEST} characters")
     return out
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from .errors import LimitError
 from .limits import DEFAULT_LIMITS, Limits
 from .modules import is_module, module_state_dict
 from .paths import Path, exact_name, path_name
@@ -109,13 +110,18 @@ def find_candidates(
             return not is_optimizer_state(value)
         return False
 
-    for _ in walk(root, limits=limits, enter=enter):
+    limits = limits.running()
+    for _ in walk(root, limits=limits, enter=enter, leaves=False):
         pass
     counts: dict[str, int] = {}
     for path, _, _ in found:
         counts[path_name(path)] = counts.get(path_name(path), 0) + 1
     out = []
+    entries = 0
     for path, kind, value in found:
+        entries += len(value) if kind == "mapping" else 0
+        if entries > limits.tensors:
+            raise LimitError(f"more than {limits.tensors} entries of state dicts", remedy="raise Limits.tensors")
         name = path_name(path) if counts[path_name(path)] == 1 else exact_name(path)
         if kind == "module":
             made = module_reader(value, name) if module_reader else None

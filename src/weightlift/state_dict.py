@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from .errors import CollisionError, StateDictError, UnsupportedError, WeightliftError, shown
 from .tensors import Composite, Tensor
 from .tensors.computed import Computed
-from .tensors.lazy import AnyTensor
+from .tensors.lazy import AnyTensor, check_together
 from .tree import tensors_in
 from .typed import TYPE_CHECKING, Any
 
@@ -244,6 +244,7 @@ class StateDict(Mapping[str, Any]):
             UnsupportedError: an entry that is no single array, by its name.
         """
         out = {}
+        check_together(value for value in self._entries.values() if isinstance(value, Tensor))
         for key, value in self._entries.items():
             if not isinstance(value, Tensor | Composite | Computed):
                 raise UnsupportedError(f"{key!r} is {shown(value, 60)}", expected="a tensor", remedy="drop it first")

@@ -197,7 +197,9 @@ def _others(checkpoint: Checkpoint) -> list[Entry]:
     """The tensors that belong to no state dict: optimizer moments, normalisers, arrays."""
     known = {id(v) for c in checkpoint.candidates for v in c.state_dict.values()}
     weights = {c.path for c in checkpoint.candidates}
-    beside = walk(checkpoint.tree, limits=checkpoint.limits, enter=lambda path, _: path not in weights)
+    beside = walk(
+        checkpoint.tree, limits=checkpoint.limits.running(), enter=lambda path, _: path not in weights, leaves=False
+    )
     return [
         _entry(path_name(path), value)
         for path, value in beside
@@ -208,6 +210,7 @@ def _others(checkpoint: Checkpoint) -> list[Entry]:
 def _contents(checkpoint: Checkpoint) -> list[Content]:
     """What stands beside the weights: the top of the tree, and optimizers wherever they are."""
     tree = checkpoint.tree
+    limits = checkpoint.limits.running()
     held = tree.attributes if isinstance(tree, Object) else tree
     if not isinstance(held, dict) or any(not c.path for c in checkpoint.candidates):
         return []
@@ -220,7 +223,9 @@ def _contents(checkpoint: Checkpoint) -> list[Content]:
         if isinstance(value, dict | list) and not is_optimizer_state(value):
             out += [
                 Content(path_name((key, *path)), *_kind_and_about(inner))
-                for path, inner in walk(value, limits=checkpoint.limits, enter=lambda _, v: not is_optimizer_state(v))
+                for path, inner in walk(
+                    value, limits=limits, enter=lambda _, v: not is_optimizer_state(v), leaves=False
+                )
                 if path and is_optimizer_state(inner)
             ]
     return out

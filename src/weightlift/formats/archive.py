@@ -13,6 +13,7 @@ from ..findings import Finding
 from ..pickles import Global, Object
 from ..sources import Source
 from ..state_dict import StateDict
+from ..tree import walk
 from ..typed import Any
 from .base import Format, Opening, Probe
 
@@ -71,7 +72,8 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
             Finding(f.code, f.severity, f"{name}/{f.where}".rstrip("/"), f.message) for f in member.own_findings
         ]
         if member.module_reader is not None:
-            readers |= {id(v): member.module_reader for _, v in member.walk() if isinstance(v, Object)}
+            held = walk(member.tree, limits=inner.limits, leaves=False)
+            readers |= {id(v): member.module_reader for _, v in held if isinstance(v, Object)}
     broken = [finding.message for finding in findings if finding.code == "unreadable-member"]
     if not tree and broken:
         raise MalformedError(f"an archive without a readable checkpoint: {broken[0]}")

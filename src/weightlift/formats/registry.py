@@ -8,7 +8,9 @@ from importlib import import_module
 from ..checkpoint import Checkpoint, Progress
 from ..errors import UnknownFormatError, UnsupportedError, WeightliftError
 from ..findings import Finding
+from ..limits import DEFAULT_LIMITS
 from ..sources import Source
+from ..tree import storages_in
 from .base import Format, Opening, Probe
 from .integrity import check_one_kind, wrong_extension
 from .member_names import odd_names
@@ -65,14 +67,26 @@ def _verify(probe: Probe, checkpoint: Checkpoint, progress: Progress | None) -> 
 
 def open_source(source: Source, opening: Opening | None = None) -> Checkpoint:
     """Return what a source holds; errors name the source."""
-    opening = opening or Opening()
+    given = opening or Opening()
+    opening = Opening(given.limits.running(), given.depth)
     try:
         if source.size == 0:
             raise UnknownFormatError("there are no bytes", expected="a checkpoint")
-        return open_probe(Probe(source, opening.limits), opening)
+        made = open_probe(Probe(source, opening.limits), opening)
+        _set_expansion(made, given)
     except WeightliftError as error:
         error.at(source.name)
         raise
+    made.limits = given.limits  # the clock stands still again
+    return made
+
+
+def _set_expansion(made: Checkpoint, opening: Opening) -> None:
+    """Let the storages know what a caller has asked for instead of the default."""
+    most = opening.limits.materialised_bytes
+    if most != DEFAULT_LIMITS.materialised_bytes and not opening.depth:
+        for storage in storages_in(made.tree):
+            storage.most_nbytes = most
 
 
 def open_probe(probe: Probe, opening: Opening) -> Checkpoint:

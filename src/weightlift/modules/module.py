@@ -70,6 +70,11 @@ def module_state_dict(module: Object, name: str = "", limits: Limits = DEFAULT_L
     return StateDict(reader.entries, name=name, versions=reader.versions, notes=tuple(reader.notes))
 
 
+_MANY_VISITS = 10_000
+_MOST_PLACES = 100  # of one module, on average
+_LONGEST_NAME = 1 << 16
+
+
 class _Reader:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
@@ -78,10 +83,13 @@ class _Reader:
         self.notes: list[str] = []
         self.archives: dict[str, list[str]] = {}  # path of a module -> its attributes that are files of their own
         self.foreign: dict[str, str] = {}  # class -> path of its first instance
+        self.distinct: set[int] = set()
+        self.visits = 0
 
     def read(self, module: Object, prefix: str, depth: int) -> None:
         if depth > min(self.limits.depth, 200):
             raise LimitError(f"modules nested deeper than {depth - 1}, at {prefix[:80]!r}")
+        self._check_sharing(module, prefix)
         class_name = module.class_name
         where = prefix.removesuffix(".") or "the module itself"
         attributes = module_attributes(module) or {}
@@ -107,6 +115,19 @@ class _Reader:
             self.read(child, f"{prefix}{name}.", depth + 1)
         if hooks := attributes.get("_state_dict_hooks"):
             self._run_known_hooks(where, hooks, attributes, prefix, metadata)
+
+    def _check_sharing(self, module: Object, prefix: str) -> None:
+        """A shared module has a name at each of its places; modules that share modules, a name for each way down."""
+        self.distinct.add(id(module))
+        self.visits += 1
+        if self.visits > _MANY_VISITS and self.visits > _MOST_PLACES * len(self.distinct):
+            raise LimitError(
+                f"{len(self.distinct)} modules that share each other under more than {self.visits - 1} names"
+            )
+        if len(prefix) > _LONGEST_NAME or len(self.entries) > self.limits.tensors:
+            long = len(prefix) > _LONGEST_NAME
+            found = f"a name of {len(prefix)} characters" if long else f"more than {self.limits.tensors} tensors"
+            raise LimitError(found, remedy="" if long else "raise Limits.tensors")
 
     def _special_entries(self, special: Special, module: Object, prefix: str, where: str) -> None:
         if special.note:

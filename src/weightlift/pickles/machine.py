@@ -72,7 +72,7 @@ def run(machine: Machine) -> Any:
     operations = OPERATIONS
     count = 0
     try:
-        for count in range(machine.limits.opcodes + 1):  # noqa: B007 - told however the loop is left
+        for count in range(machine.opcodes + 1):  # noqa: B007 - told however the loop is left
             machine.op_pos = pos = machine.pos
             try:
                 machine.code = code = machine.buffer[pos]
@@ -95,9 +95,9 @@ def run(machine: Machine) -> Any:
             if code == _STOP:
                 if machine.marks:
                     raise PickleError("STOP inside an open MARK")
+                machine.charge(0)
                 return machine.stack.pop()
             operations[code](machine)
     finally:
         machine.count = count
-    limit = machine.limits.opcodes
-    raise LimitError(f"the pickle takes more than {limit} opcodes", remedy="raise Limits.opcodes")
+    raise LimitError(f"the pickle takes more than {machine.opcodes} opcodes", remedy="raise Limits.opcodes")

@@ -9,7 +9,7 @@ from struct import error as struct_error
 from ..errors import LimitError, PickleError, TruncatedError
 from ..typed import Any
 from .nodes import Blob, Global, Object
-from .state import Machine
+from .state import DICT_BYTES, LIST_BYTES, SET_BYTES, Machine
 
 _U16, _I32, _U32, _U64 = Struct("<H"), Struct("<i"), Struct("<I"), Struct("<Q")
 _DOUBLE = Struct(">d")
@@ -173,11 +173,13 @@ def _pop(m: Machine) -> None:
 def _list(m: Machine) -> None:
     items = m.pop_mark()
     m.stack.append(items)
+    m.held += LIST_BYTES
 
 
 def _dict(m: Machine) -> None:
     items = m.pop_mark()
     m.stack.append({})
+    m.held += DICT_BYTES
     m.set_items(m.stack[-1], items)
 
 
@@ -211,6 +213,7 @@ def _frozenset(m: Machine) -> None:
     m.check_keys(items)
     try:
         m.stack.append(frozenset(items))
+        m.held += SET_BYTES
     except TypeError:
         raise PickleError("a frozenset item that cannot be hashed") from None
 

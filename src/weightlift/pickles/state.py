@@ -8,7 +8,7 @@ from ..errors import LimitError, MalformedError, PickleError, TruncatedError
 from ..limits import Limits
 from ..sources import Source
 from ..typed import Any, TypeAlias
-from .nodes import Blob, Global, Object
+from .nodes import NOT_BUILT, Blob, Global, Object
 
 Rebuild: TypeAlias = Callable[..., Any]
 """Turns the arguments of a known call into a value; may raise any `MalformedError`."""
@@ -18,6 +18,19 @@ _LONG_BYTES = 1 << 16  # from here on bytes stay in the file
 _KEY_DEPTH = 100  # of tuples and frozensets in a key: Python hashes them by recursion
 _KEY_PARTS = 10_000  # in one key, shared parts counted as often as they are hashed
 _ALL_KEY_PARTS = 10_000_000  # in all keys of a pickle that are tuples or frozensets
+
+# What things take in memory, in bytes, charged where a few bytes of a pickle can ask for many of them.
+LIST_BYTES, DICT_BYTES, SET_BYTES, OBJECT_BYTES, SLOT_BYTES = 56, 64, 216, 280, 8
+_MEMO_BYTES = 90
+# Opcodes of one byte that make something, charged for as the bytes come in, wherever they stand: their own code
+# stays as quick as it was, and in texts and numbers these bytes are too rare to matter beside `_PER_BYTE`.
+_CHARGED = ((b"R\x8f", 256), (b"]}t\x85\x86\x87", 56))
+_OTHERS = tuple((bytes(set(range(256)).difference(codes)), taken) for codes, taken in _CHARGED)
+_PER_BYTE = 32  # a pickled module takes 25 times its bytes, by this count
+_OPCODES_UNPACKED = 4_000_000  # in a pickle of any size, however well it was compressed
+# calls that copy nothing of what they are given, while that is so many arguments at most
+_PLAIN_CALLS = {("torch._utils", "_rebuild_tensor_v2"): 7, ("torch._utils", "_rebuild_parameter"): 3}
+_COSTLY_CALLS = {("torch.storage", "_load_from_bytes"): 6144}  # each blob is identified and opened
 
 
 def key_parts(key: Any) -> int:
@@ -55,8 +68,48 @@ def check_keys(keys: Iterable[Any], left: int = _ALL_KEY_PARTS) -> int:
     return left
 
 
+def copying_cost(value: Any) -> int:
+    """Return what a copy of a value takes: of a container, with the keys that are hashed for it."""
+    if isinstance(value, str | bytes | bytearray):
+        return len(value)
+    if not isinstance(value, list | tuple | dict | set | frozenset):
+        return 0
+    keys = [pair[0] if isinstance(pair, list | tuple) and pair else pair for pair in value]
+    return (
+        SLOT_BYTES * len(value) + sum(key_parts(key) for key in keys if isinstance(key, tuple | frozenset)) * SLOT_BYTES
+    )
+
+
 class Machine:
     """Stack, memo and marks of one pickle, and a window on its bytes."""
+
+    __slots__ = (
+        "buffer",
+        "buffer_at",
+        "code",
+        "count",
+        "globals",
+        "held",
+        "held_limit",
+        "key_parts_left",
+        "known",
+        "limits",
+        "marks",
+        "memo",
+        "op_pos",
+        "opcodes",
+        "per_byte",
+        "persistent",
+        "plain_calls",
+        "pos",
+        "protocol",
+        "rebuild",
+        "source",
+        "stack",
+        "stand_ins",
+        "start",
+        "text_left",
+    )
 
     def __init__(
         self, source: Source, at: int, rebuild: Mapping[Global, Rebuild], persistent: Rebuild | None, limits: Limits
@@ -65,17 +118,27 @@ class Machine:
         self.rebuild = rebuild
         self.persistent = persistent
         self.limits = limits
-        self.memo_limit = limits.memo
+        self.start = at
+        density = source.density
+        self.per_byte = _PER_BYTE * density
+        self.held = 0  # bytes that the values take, estimated
+        self.held_limit = limits.memory_bytes + int(self.per_byte * _CHUNK)
+        self.opcodes = limits.opcodes
+        if density < 1:
+            self.opcodes = min(limits.opcodes, _OPCODES_UNPACKED + int(self.per_byte * source.size))
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
         self.globals: dict[Global, int] = {}
         self.known: dict[tuple[str, str], Global] = {}
         self.stand_ins: dict[int, Rebuild] = {}  # by id of a global in `known`: quicker than by its name
+        self.plain_calls: dict[int, int] = {}
         self.key_parts_left = _ALL_KEY_PARTS
         self.count = 0
         self.protocol = 0
         self.text_left = limits.text_bytes
+        if density < 1:
+            self.text_left = min(self.text_left, limits.memory_bytes + int(self.per_byte * source.size))
         self.buffer = b""
         self.buffer_at = at  # where in the source the buffer begins
         self.pos = 0  # in the buffer
@@ -96,12 +159,16 @@ class Machine:
 
     def fill(self, nbytes: int) -> None:
         """Make at least `nbytes` bytes available at the position."""
-        at = self.at
+        at, read = self.at, self.buffer_at + len(self.buffer)
         data = self.source.read_up_to(at, max(nbytes, _CHUNK))
         if len(data) < nbytes:
             raise TruncatedError("the pickle ends without STOP", expected="a complete file", remedy="fetch it again")
         self._move_buffer(data, at)
-        self._check_memo()
+        new = data[max(0, read - at) :]
+        for others, taken in _OTHERS:
+            self.held += taken * len(new.translate(None, others))
+        self.held_limit = self.limits.memory_bytes + int(self.per_byte * (at + len(data) - self.start))
+        self._check_budgets()
 
     def _move_buffer(self, data: bytes, at: int) -> None:
         self.op_pos -= at - self.buffer_at
@@ -165,10 +232,22 @@ class Machine:
         self.stack = self.marks.pop()
         return items
 
-    def _check_memo(self) -> None:
-        """Hold the memo against its budget; it grows by less than a buffer's length between two fillings."""
-        if len(self.memo) > self.memo_limit:
-            raise LimitError(f"a memo of more than {self.memo_limit} entries", remedy="raise Limits.memo")
+    def _check_budgets(self) -> None:
+        """Hold memo, memory and time against their budgets; they grow by a buffer's worth between two fillings."""
+        if len(self.memo) > self.limits.memo:
+            raise LimitError(f"a memo of more than {self.limits.memo} entries", remedy="raise Limits.memo")
+        self.limits.check_time()
+        self.charge(0)
+
+    def charge(self, nbytes: int) -> None:
+        """Add to what the values take, and hold it against its budget."""
+        self.held += nbytes
+        if self.held + _MEMO_BYTES * len(self.memo) + SLOT_BYTES * len(self.stack) > self.held_limit:
+            raise LimitError(
+                f"values that would take more than {self.held_limit >> 20} MiB",
+                expected="what a pickle of this size may hold",
+                remedy="raise Limits.memory_bytes",
+            )
 
     def push_global(self, module: str, name: str) -> None:
         """Push a name; the same one for the same, listed with its first offset."""
@@ -178,6 +257,7 @@ class Machine:
             self.globals[named] = self.op_at
             if named in self.rebuild:
                 self.stand_ins[id(named)] = self.rebuild[named]
+                self.plain_calls[id(named)] = _PLAIN_CALLS.get((module, name), 0)
         self.stack.append(named)
 
     def push_extension(self, code: int) -> None:
@@ -194,7 +274,14 @@ class Machine:
         build = getattr(target, "build", None)
         if build is None:
             raise PickleError(f"BUILD on a {type(target).__name__}", expected="an object")
+        if getattr(target, "state", NOT_BUILT) is not NOT_BUILT:  # a second state is merged into a copy
+            self.charge(copying_cost(target.state) + copying_cost(state))
         build(state)
+
+    def _charge_call(self, fn: Any, args: tuple[Any, ...]) -> None:
+        """Charge a known call for the copies that it makes: one list can be handed to a million of them."""
+        own = _COSTLY_CALLS.get((fn.module, fn.name), 0)
+        self.charge(own + sum([copying_cost(each) for each in args]))
 
     def call(self, fn: Any, args: Any) -> None:
         """Push what calling `fn` would give: a value where the table knows it, else an inert object."""
@@ -204,6 +291,8 @@ class Machine:
         if rebuild is None:
             self.stack.append(Object(fn, args, is_call=True, offset=self.op_at))
             return
+        if args and len(args) > self.plain_calls[id(fn)]:
+            self._charge_call(fn, args)
         try:
             self.stack.append(rebuild(*args))
         except (TypeError, OverflowError) as error:
@@ -219,6 +308,7 @@ class Machine:
         if not kwargs and id(cls) in self.stand_ins:
             self.call(cls, args)
             return
+        self.held += OBJECT_BYTES
         made = Object(cls, args, is_call=False, offset=self.op_at)
         made.kwargs = kwargs
         self.stack.append(made)

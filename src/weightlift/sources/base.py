@@ -15,6 +15,11 @@ class Source(ABC):
     name: str
     size: int
 
+    @property
+    def density(self) -> float:
+        """Bytes in the file for each byte of this: 1, or less where they were compressed."""
+        return 1.0
+
     @abstractmethod
     def _read(self, offset: int, nbytes: int) -> bytes:
         """Return exactly `nbytes` bytes; the range is already known to lie inside."""
@@ -87,6 +92,11 @@ class Window(Source):
         self.size = nbytes
         self._parent = parent
         self._base = offset
+
+    @property
+    def density(self) -> float:
+        """That of the source this is a part of."""
+        return self._parent.density
 
     def _read(self, offset: int, nbytes: int) -> bytes:
         return self._parent.read_at(self._base + offset, nbytes)

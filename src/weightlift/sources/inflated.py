@@ -27,6 +27,11 @@ class Inflated(Source):
         self._crc = crc
         self._rewind()
 
+    @property
+    def density(self) -> float:
+        """Deflated bytes for each inflated one."""
+        return min(1.0, self._deflated.size / max(1, self.size))
+
     def _rewind(self) -> None:
         self._engine = zlib.decompressobj(-zlib.MAX_WBITS)
         self._fed = 0

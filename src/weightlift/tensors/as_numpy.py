@@ -16,6 +16,8 @@ def to_numpy(tensor: Tensor) -> np.ndarray[Any, Any]:
     import numpy as np
 
     dtype = numpy_dtype(tensor.dtype)
+    tensor.check()
+    tensor.check_expansion()
     out = np.empty(tensor.nbytes, dtype=np.uint8)
     at = 0
     for chunk in tensor.chunks():

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 
 from ..errors import MissingDependencyError, TensorError, UnsupportedError
 from ..typed import TYPE_CHECKING, Any
-from .lazy import AnyTensor, Composite, Storage, Tensor
+from .lazy import AnyTensor, Composite, Storage, Tensor, check_expansion
 from .pack import packed_chunks
 
 if TYPE_CHECKING:
@@ -200,6 +200,7 @@ def _bytes_as_storage(torch: Any, tensor: Tensor, start: int, end: int) -> Any:
     """Read bytes `start` to `end` of the tensor's storage into a new untyped storage."""
     storage: Storage = tensor.storage
     source = storage.source()
+    check_expansion(end - start, storage.free_nbytes, storage.most_nbytes)
     if storage.little_endian:
         flat_bytes = torch.empty(end - start, dtype=torch.uint8)  # aligned as all of torch's memory is
         whole = memoryview(flat_bytes.numpy())

@@ -15,6 +15,8 @@ from .live_memory import ArrayMemory, TorchMemory
 _PLAIN = (type(None), bool, int, float, complex, str, bytes)
 _ORDINARY = ("torch.Tensor", "torch.nn.parameter.Parameter", "torch.nn.parameter.Buffer")
 
+_MOST_BYTES = 1 << 30  # of a view, where its storage has fewer
+
 
 class LiveTensors:
     """Lazy tensors of live ones over many calls: what shares a storage shares it, whichever call it came in.
@@ -57,7 +59,7 @@ class LiveTensors:
         flat: Any = array.reshape(-1).view(np.uint8)
         key = ("array", flat.ctypes.data, flat.nbytes)
         if not flat.nbytes or key not in self._storages:
-            self._storages[key] = flat, Storage(name, flat.nbytes, ArrayMemory(memoryview(flat), name))
+            self._storages[key] = flat, _own(Storage(name, flat.nbytes, ArrayMemory(memoryview(flat), name)))
         return contiguous(dtype, value.shape, self._storages[key][1], role="array")
 
     def _from_torch(self, name: str, value: Any) -> AnyTensor:
@@ -106,8 +108,14 @@ class LiveTensors:
         key = (str(held.device), held.data_ptr(), nbytes) if nbytes else ("empty", held._cdata)  # noqa: SLF001
         if key not in self._storages:
             flat = torch.empty(0, dtype=torch.uint8, device=held.device).set_(held, 0, (nbytes,), (1,))
-            self._storages[key] = held, Storage(name, nbytes, TorchMemory(flat, name), device=str(held.device))
+            self._storages[key] = held, _own(Storage(name, nbytes, TorchMemory(flat, name), device=str(held.device)))
         return self._storages[key][1]
+
+
+def _own(storage: Storage) -> Storage:
+    """What is in memory already is no stranger's: it may be expanded further than what a file holds."""
+    storage.most_nbytes = _MOST_BYTES
+    return storage
 
 
 def role_of(value: Any) -> Role:

@@ -5,7 +5,7 @@ Shapes and strides are in elements, outermost first, as torch gives them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from ..dtypes import DType
 from ..errors import LimitError, TensorError, TruncatedError, UnsupportedError
@@ -28,7 +28,7 @@ class Storage:
     are none to be had ("meta", "skipped"). `nbytes` is what the file claims.
     """
 
-    __slots__ = ("absent", "data", "device", "key", "little_endian", "nbytes")
+    __slots__ = ("absent", "data", "device", "key", "little_endian", "most_nbytes", "nbytes")
 
     def __init__(
         self,
@@ -46,6 +46,13 @@ class Storage:
         self.device = device
         self.little_endian = little_endian
         self.absent = absent
+        self.most_nbytes = DEFAULT_LIMITS.materialised_bytes
+        """`Limits.materialised_bytes` for tensors on this storage."""
+
+    @property
+    def free_nbytes(self) -> int:
+        """What tensors on this storage may take whatever the limit says: 8 times what the file holds of it."""
+        return int(_FREE_FOLD * self.nbytes * (self.data.density if self.data is not None else 1))
 
     def source(self) -> Source:
         """Return where the bytes lie.
@@ -159,6 +166,14 @@ class Tensor:
             )
         if not self.absent and self.numel:
             self.storage.source()
+
+    def check_expansion(self) -> None:
+        """Hold the bytes of the elements against what the file holds. Reads nothing.
+
+        Raises:
+            LimitError: they are far more, and more than `Limits.materialised_bytes`.
+        """
+        check_expansion(self.nbytes, self.storage.free_nbytes, self.storage.most_nbytes)
 
     @property
     def peak_nbytes(self) -> int:
@@ -288,6 +303,38 @@ class Composite:
 
 
 AnyTensor = Tensor | Composite
+
+_FREE_FOLD = 8
+
+
+def check_expansion(nbytes: int, free_nbytes: int, most_nbytes: int) -> None:
+    """Refuse what would take far more than the file holds.
+
+    Raises:
+        LimitError: more than `free_nbytes`, and more than the limit.
+    """
+    if nbytes > max(free_nbytes, most_nbytes):
+        raise LimitError(
+            f"{nbytes} bytes would be made of the {free_nbytes // _FREE_FOLD} that are there",
+            expected=f"at most {most_nbytes}",
+            remedy="raise Limits.materialised_bytes",
+        )
+
+
+def check_together(tensors: Iterable[Tensor]) -> None:
+    """Refuse tensors that are read or written together and take far more than the file holds, views and all.
+
+    Raises:
+        LimitError: more than 8 times the storages, and more than the largest of their limits.
+    """
+    nbytes = most = 0
+    storages: dict[int, int] = {}
+    for tensor in tensors:
+        nbytes += tensor.nbytes
+        if id(tensor.storage) not in storages:
+            storages[id(tensor.storage)] = tensor.storage.free_nbytes
+            most = max(most, tensor.storage.most_nbytes)
+    check_expansion(nbytes, sum(storages.values()), most)
 
 
 def product(sizes: tuple[int, ...]) -> int:

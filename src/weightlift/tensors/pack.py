@@ -39,6 +39,7 @@ class PackingSource(Source):
 def packed_chunks(tensor: Tensor) -> Iterator[bytes | bytearray | memoryview]:
     """Yield the tensor's elements, rows first, little-endian, with conj and neg bits carried out."""
     tensor.check()
+    tensor.check_expansion()
     if tensor.numel == 0:
         return
     source = tensor.storage.source()

@@ -31,18 +31,20 @@ def values_to_torch(values: Mapping[str, Any]) -> dict[str, Any]:
         UnsupportedError: a value that torch cannot be handed, by its name.
     """
     flat: dict[str, AnyTensor] = {}
+    seen: set[int] = set()
     for key, value in values.items():
         try:
-            _collect(value, flat)
+            _collect(value, flat, seen)
         except RecursionError:
             raise UnsupportedError("a value that holds itself", where=repr(key)) from None
     made = mapping_to_torch(flat)
+    again: dict[int, Any] = {}
     computed: dict[object, Any] = {}
     out = {}
     for key, value in values.items():
         try:
             if not isinstance(value, Computed):
-                out[key] = _value(value, made)
+                out[key] = _value(value, made, again)
                 continue
             if value.view not in computed:
                 computed[value.view] = as_torch_value(value)
@@ -52,35 +54,42 @@ def values_to_torch(values: Mapping[str, Any]) -> dict[str, Any]:
     return out
 
 
-def _collect(value: Any, flat: dict[str, AnyTensor]) -> None:
+def _collect(value: Any, flat: dict[str, AnyTensor], seen: set[int]) -> None:
     """Put every tensor inside a value into `flat`, under a name that `_value` finds again."""
     if isinstance(value, Tensor | Composite):
         flat[str(id(value))] = value
-    elif isinstance(value, tuple | list):
-        for item in value:
-            _collect(item, flat)
-    elif isinstance(value, dict):
-        for item in value.values():
-            _collect(item, flat)
+    elif isinstance(value, tuple | list | dict):
+        waiting = value.values() if isinstance(value, dict) else value
+        for item in waiting:
+            if id(item) not in seen:
+                _collect(item, flat, seen)
+        seen.add(id(value))  # when it is through: what holds itself goes on until Python stops it
     elif (script := script_state(value)) is not None:
-        _collect(script[1], flat)
+        _collect(script[1], flat, seen)
 
 
-def _value(value: Any, made: Mapping[str, Any]) -> Any:
+def _value(value: Any, made: Mapping[str, Any], again: dict[int, Any]) -> Any:
+    """Return torch's form of a value; of one that is met twice, the same object twice."""
     if isinstance(value, Tensor | Composite):
         return made[str(id(value))]
-    if isinstance(value, tuple | list):
-        items = [_value(item, made) for item in value]
-        return tuple(items) if isinstance(value, tuple) else items
-    if isinstance(value, dict):
-        return {key: _value(item, made) for key, item in value.items()}
+    if isinstance(value, tuple | list | dict):
+        if id(value) not in again:
+            again[id(value)] = _container(value, made, again)
+        return again[id(value)]
     if isinstance(value, Global):
         return _named(value)
     if (script := script_state(value)) is not None:
-        return _script_object(script[0], _value(script[1], made))
+        return _script_object(script[0], _value(script[1], made, again))
     if value is None or isinstance(value, bool | int | float | complex | str | bytes | bytearray):
         return value
     raise UnsupportedError(f"{shown(value)}", expected="tensors or plain data")
+
+
+def _container(value: Any, made: Mapping[str, Any], again: dict[int, Any]) -> Any:
+    if isinstance(value, dict):
+        return {key: _value(item, made, again) for key, item in value.items()}
+    items = [_value(item, made, again) for item in value]
+    return tuple(items) if isinstance(value, tuple) else items
 
 
 def _named(value: Global) -> Any:

@@ -15,6 +15,7 @@ from ..errors import LimitError, TensorError, UnsupportedError, WeightliftError,
 from ..limits import DEFAULT_LIMITS
 from ..tensors import Tensor
 from ..tensors.computed import Computed, Lazy
+from ..tensors.lazy import check_together
 from ..typed import Any
 from ..values import dataclass, field
 from .values import describe
@@ -86,6 +87,7 @@ def plan_layout(entries: Mapping[str, Any], versions: Any = None, metadata: Mapp
     for key, tensor in plain.items():
         _check_writable(key, tensor)
     owned, record.ties, unshared = _without_aliases(plain, record)
+    check_together(tensor for tensor in owned.values() if isinstance(tensor, Tensor))
     places = {key: i for i, key in enumerate(entries)}
     record.places |= {key: places[key] for key in (*record.ties, *record.views) if key in places}
     header, ordered, nbytes = _header(owned, record, metadata or {})
@@ -125,12 +127,8 @@ def _check_writable(key: str, tensor: Lazy) -> None:
         tensor.check()
         if tensor.absent:
             raise TensorError(f"has no data ({tensor.absent})", remedy="leave it out with --drop")
-        budget = DEFAULT_LIMITS.expanded_bytes
-        if isinstance(tensor, Tensor) and tensor.nbytes > max(tensor.storage.nbytes, budget):
-            raise LimitError(
-                f"{tensor.nbytes} bytes would be written for a view of {tensor.storage.nbytes} bytes",
-                expected=f"at most {budget}",
-            )
+        if isinstance(tensor, Tensor):
+            tensor.check_expansion()
     except WeightliftError as error:
         error.at(repr(key))
         raise

@@ -39,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.out,
             name=arguments.name,
             max_shard_bytes=arguments.max_shard_size,
+            limits=arguments.limits,
             progress=progress,
         )
     if arguments.json:

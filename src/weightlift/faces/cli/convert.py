@@ -45,6 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
             without=arguments.without or (),
             names=names,
             hash=arguments.hash or DEFAULT_HASH,
+            limits=arguments.limits,
             progress=progress,
         )
     if arguments.json:

@@ -39,6 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
             select=arguments.select or (),
             drop=arguments.drop or (),
             max_shard_bytes=arguments.max_shard_size,
+            limits=arguments.limits,
             progress=progress,
         )
     if arguments.json:

@@ -6,6 +6,7 @@ import os
 import sys
 
 from ...actions.inspect import Inspection, inspect
+from ...limits import Limits
 from ...typed import TYPE_CHECKING
 from ..text import render_inspection
 
@@ -27,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the inspection; the exit code tells of what a plain torch.load would run, and of damage."""
-    found = _verified(arguments.path) if arguments.verify else inspect(arguments.path)
+    found = (_verified if arguments.verify else inspect)(arguments.path, limits=arguments.limits)
     if arguments.json:
         from ..as_json import inspection_json
 
@@ -39,11 +40,11 @@ def run(arguments: argparse.Namespace) -> int:
     return DAMAGED if found.verified is False else 0
 
 
-def _verified(path: str) -> Inspection:
+def _verified(path: str, limits: Limits) -> Inspection:
     from .progress import progress_line
 
     with progress_line("verifying") as progress:
-        return inspect(path, verify=True, progress=progress)
+        return inspect(path, limits=limits, verify=True, progress=progress)
 
 
 def _width() -> int:

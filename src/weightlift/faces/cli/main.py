@@ -10,6 +10,7 @@ from importlib import import_module
 
 from ... import __version__
 from ...errors import WeightliftError
+from ...limits import DEFAULT_LIMITS, Limits
 from ...typed import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -21,6 +22,9 @@ VERBS = ("inspect", "scan", "extract", "convert", "plan", "apply", "verify", "ru
 PLAIN are the names of the verb's positional arguments; a call with these and nothing else needs no parser.
 The only one may end in `...`: it takes one word or more.
 """
+
+UNLIMITED = ("verify", "runs")
+"""Verbs that read no checkpoint; every other one finds the budgets of `--limit` in `arguments.limits`."""
 
 ERROR = 2
 
@@ -42,6 +46,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     arguments: Any = _plain(words) or _parser(words).parse_args(words)
     try:
+        arguments.limits = _limits(arguments.limit) if getattr(arguments, "limit", None) else DEFAULT_LIMITS
         code: int = arguments.run(arguments)
         if sys.stdout is not None:
             sys.stdout.flush()
@@ -61,6 +66,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("interrupted; nothing was left behind", file=sys.stderr)
         return 130
     return code
+
+
+def _limits(given: list[str]) -> Limits:
+    from .limits import limits_of
+
+    return limits_of(given)
 
 
 def _plain(words: list[str]) -> PlainArguments | None:
@@ -97,6 +108,10 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             summary = module.SUMMARY
             own = verbs.add_parser(verb, help=summary, description=summary, formatter_class=page)
             own.add_argument("--json", action="store_true", help="print one JSON document")
+            if verb not in UNLIMITED:
+                from .limits import HELP
+
+                own.add_argument("--limit", action="append", metavar="NAME=VALUE", help=HELP)
             module.add_arguments(own)
             own.set_defaults(run=module.run)
     return parser

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the plan and its report; 1 where it is not complete."""
-    sides = {"name": arguments.name, "target_name": arguments.target_name}
+    sides = {"name": arguments.name, "target_name": arguments.target_name, "limits": arguments.limits}
     if arguments.invert:
         if not arguments.rules:
             raise PlanError("--invert without a plan", expected="--rules FILE")

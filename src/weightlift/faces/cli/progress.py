@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from time import monotonic
 
+from ...errors import printable
+
 _EVERY_SECONDS = 0.2
 
 
@@ -23,7 +25,7 @@ def progress_line(title: str) -> Iterator[Callable[[int, int], None] | None]:
         now = monotonic()
         if now - shown >= _EVERY_SECONDS and total:
             shown = now
-            sys.stderr.write(f"\r\x1b[K{title}: {done / total:.0%}")
+            sys.stderr.write(f"\r\x1b[K{printable(title)}: {done / total:.0%}")
             sys.stderr.flush()
 
     try:

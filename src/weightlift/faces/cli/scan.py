@@ -33,7 +33,13 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.jobs is not None and arguments.jobs < 1:
         raise WeightliftError(f"--jobs {arguments.jobs}", expected="1 or more")
     with progress_line("scanning") as progress:
-        found = scan(*arguments.paths, jobs=arguments.jobs, deep=bool(arguments.deep), progress=progress)
+        found = scan(
+            *arguments.paths,
+            jobs=arguments.jobs,
+            deep=bool(arguments.deep),
+            limits=arguments.limits,
+            progress=progress,
+        )
     try:
         print(_rendered(found, asked[0] if asked else "text"), flush=True)
     except BrokenPipeError:  # the reader has seen enough; the verdict is what it is
