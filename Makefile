@@ -71,8 +71,7 @@ test-crash: $(VENV)/.ready  ## Crashes of saves, ours and others', replayed at e
 	PYTHONPATH=tests $(BIN)/python -m crash.run --table .crash
 
 clean:  ## Remove everything that can be made again
-	rm -rf .venv .venv-demo .venv-architectures .venv-orbax .crash.json .crash.md .fuzz .corpus demo/files build dist .mypy_cache .ruff_cache .hypothesis
-	rm -rf .venv .venv-bench .venv-demo .venv-orbax .venv-architectures .corpus demo/files build dist .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-demo .venv-architectures .venv-orbax .crash.json .crash.md .fuzz .corpus demo/files build dist .mypy_cache .ruff_cache .hypothesis
 
 test-inference: $(VENV)/.ready  ## 10,000 random changes of known structures: no sure line may be wrong
 	WEIGHTLIFT_CASES=10000 $(BIN)/python -m pytest tests/mapping/test_infer.py

@@ -27,17 +27,13 @@ from weightlift.formats.step_parts import tree_of
 from weightlift.formats.torch_legacy import _Storages
 from weightlift.mapping.plan import Plan
 from weightlift.pickles import read_pickle
+from weightlift.scans.scan import scan_source
 from weightlift.sources import Memory
 from weightlift.tensors import Storage, Tensor, rebuilders
 from weightlift.tensors.lazy import contiguous
 from weightlift.tree import tensors_in
 from weightlift.writers.layout import plan_layout
 from weightlift.writers.manifest import Manifest
-
-try:
-    from weightlift.scans.scan import scan_source
-except ImportError:  # before there is such a room
-    scan_source = None
 
 _READ = 1 << 16  # bytes of one tensor that are read
 _LONGEST_MESSAGE = 20_000
@@ -69,7 +65,7 @@ def source_of(data: bytes, name: str = "fuzz.pt") -> Memory:
 
 def read_source(source: Memory) -> None:
     """Open, inspect as text and JSON, read every small tensor, and lay out each state dict as extract does."""
-    if scan_source is not None and source.size:
+    if source.size:
         scan_source(source)
     checkpoint = tried(lambda: open_source(source, Opening()))
     if checkpoint is None:
