@@ -116,7 +116,7 @@ def verdict_of(named: Global) -> Verdict:
         return "clean"
     if key in ORDINARY:
         return "unknown"
-    if _reaches_further(named.name) or _listed(named) is not None:
+    if _listed(named) is not None or (_reaches_further(named.name) and _is_module(named.module)):
         return "dangerous"
     # classes of a TorchScript archive's own code, which is no Python: an unpickler finds no such module
     return "clean" if named.module.partition(".")[0] == "__torch__" else "unknown"
@@ -138,6 +138,11 @@ def _listed(named: Global) -> str | None:
             return found
         module = module.rpartition(".")[0]
     return None
+
+
+def _is_module(name: str) -> bool:
+    """Whether a module can be called so; chance bytes that read as a name are none."""
+    return all(part.isidentifier() for part in name.split("."))
 
 
 def _reaches_further(name: str) -> bool:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from ..checkpoint import Checkpoint
-from ..errors import UnknownFormatError, WeightliftError
+from ..containers import looks_like_zip
+from ..errors import TwoReadingsError, UnknownFormatError, WeightliftError
 from ..findings import Severity
 from ..formats import Opening, Probe, open_probe
 from ..limits import DEFAULT_LIMITS, Limits
@@ -44,6 +45,10 @@ def scan_source(source: Source, *, limits: Limits = DEFAULT_LIMITS, deep: bool =
         format_name = gathered.own_format
     elif error is not None:
         _tell_error(error, source, gathered)
+        if isinstance(error, TwoReadingsError) and not looks_like_zip(source):  # a zip behind something else
+            from .zips import scan_every_reading
+
+            scan_every_reading(source, "", gathered, scan_region)
     path = str(getattr(source, "path", source.name))
     evidence = tuple(gathered.evidence)
     return Scanned(path, gathered.verdict, format_name, evidence, gathered.pickles, gathered.pickle_nbytes)
