@@ -7,7 +7,7 @@ CORPUS := .corpus
 
 PAIRS := pairs
 
-.PHONY: help demo test check format corpus test-architectures test-converters test-inference test-decoding mapbench bench test-faults test-crash test-resume test-ranks changelog clean
+.PHONY: help demo test check format corpus test-architectures test-converters test-inference test-decoding mapbench bench test-faults test-crash test-resume test-ranks compare-scanners changelog clean
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/'
 
@@ -72,7 +72,7 @@ test-crash: $(VENV)/.ready  ## Crashes of saves, ours and others', replayed at e
 
 clean:  ## Remove everything that can be made again
 	rm -rf .venv .venv-demo .venv-architectures .venv-orbax .crash.json .crash.md .corpus demo/files build dist .mypy_cache .ruff_cache .hypothesis
-	rm -rf .venv .venv-bench .venv-demo .venv-orbax .venv-architectures .corpus demo/files build dist .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-demo .venv-orbax .venv-architectures .venv-scanners .scanners.json .corpus demo/files build dist .mypy_cache .ruff_cache .hypothesis
 
 test-inference: $(VENV)/.ready  ## 10,000 random changes of known structures: no sure line may be wrong
 	WEIGHTLIFT_CASES=10000 $(BIN)/python -m pytest tests/mapping/test_infer.py
@@ -93,3 +93,15 @@ test-faults: $(VENV)/.ready  ## Every fault at every system call of a save, and 
 
 test-ranks: $(VENV)/.ready  ## Many ranks: every number of them saved and resumed, every rank killed at every phase (4 minutes)
 	WEIGHTLIFT_RANKS=full $(BIN)/python -m pytest tests/ranks
+
+SCANNERS := picklescan modelscan fickling modelaudit-picklescan
+
+compare-scanners: $(VENV)/.ready  ## Our verdicts beside other scanners' and torch's: docs/security.md (Linux, half an hour)
+	@test -e .venv-scanners/.ready || { $(PYTHON) -m venv .venv-scanners && for scanner in $(SCANNERS); do \
+		.venv-scanners/bin/python -m pip install --quiet --disable-pip-version-check $$scanner || \
+		echo "$$scanner is not to be had: its column is left out" >&2; done; touch .venv-scanners/.ready; }
+	$(BIN)/python tools/fetch_checkpoints.py $(CORPUS)
+	@files=$$(mktemp -d) && markers=$$(mktemp -d) && $(BIN)/python benchmarks/hostile_files.py $$files $$markers && \
+		$(BIN)/python benchmarks/compare_scanners.py hostile=$$files benign=$(CORPUS) --scanners .venv-scanners/bin/python \
+		--torch $(BIN)/python --markers $$markers --results .scanners.json --page docs/security.md; \
+		status=$$?; rm -rf $$files $$markers; exit $$status
