@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from .actions.open import open_checkpoint as open
     from .actions.plan import plan as plan
     from .checkpoint import Checkpoint as Checkpoint
+    from .errors import UnsafeError as UnsafeError
     from .errors import WeightliftError as WeightliftError
     from .findings import Finding as Finding
     from .limits import Limits as Limits
@@ -49,6 +50,7 @@ _PLACES = {
     "Composite": ("tensors", "Composite"),
     "Finding": ("findings", "Finding"),
     "Limits": ("limits", "Limits"),
+    "UnsafeError": ("errors", "UnsafeError"),
     "WeightliftError": ("errors", "WeightliftError"),
 }
 

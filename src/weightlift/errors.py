@@ -4,6 +4,7 @@
     ├── SourceError              the bytes cannot be had: missing, a directory, no permission, empty
     ├── UnknownFormatError       the bytes are no checkpoint: HTML, a Git LFS pointer, anything else
     ├── UnsupportedError         the kind is known and cannot be read here: encrypted, 7z, flatbuffer
+    ├── UnsafeError              a policy refuses what a plain load of the file would do; carries the evidence
     ├── LimitError               a budget of `Limits` would be exceeded
     ├── MalformedError           the file contradicts itself
     │   ├── TruncatedError       it ends before its own structure does
@@ -65,6 +66,14 @@ class UnknownFormatError(WeightliftError):
 
 class UnsupportedError(WeightliftError):
     """The content is of a known kind that cannot be read."""
+
+
+class UnsafeError(WeightliftError):
+    """A policy refuses the file. `scanned` is the verdict with its evidence, see `weightlift.scans.values`."""
+
+    def __init__(self, found: str, *, scanned: object, remedy: str = "", where: str = "") -> None:
+        super().__init__(found, remedy=remedy, where=where)
+        self.scanned = scanned
 
 
 class LimitError(WeightliftError):

@@ -261,15 +261,10 @@ def _listed(count: int, what: str, names: Mapping[Any, Any]) -> str:
 
 
 def _safety(checkpoint: Checkpoint) -> Safety:
-    verdicts = {str(named): verdict_of(named) for named in checkpoint.globals if not _is_scripted(named)}
+    verdicts = {str(named): verdict_of(named) for named in checkpoint.globals}
     unknown = tuple(sorted((n for n, verdict in verdicts.items() if verdict == "unknown"), key=_is_of_torch))
     dangerous = tuple(name for name, verdict in verdicts.items() if verdict == "dangerous")
     return Safety("dangerous" if dangerous else "unknown" if unknown else "clean", unknown, dangerous)
-
-
-def _is_scripted(named: Global) -> bool:
-    """Classes of a TorchScript archive's own code, which is no Python."""
-    return named.module.partition(".")[0] == "__torch__"
 
 
 _MOST_DETAILS = 5_000_000  # a vocabulary is among them; lists that share their items can spell far more

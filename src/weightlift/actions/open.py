@@ -7,14 +7,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from ..checkpoint import Checkpoint
-from ..errors import WeightliftError, WriteError
+from ..errors import UnsafeError, WeightliftError, WriteError
 from ..formats import Opening, open_source
 from ..formats.directories import file_of
 from ..limits import DEFAULT_LIMITS, Limits
 from ..sources import LocalFile
+from ..typed import Literal, TypeAlias
+
+Policy: TypeAlias = Literal["read", "refuse-dangerous", "refuse-unknown"]
+POLICIES: tuple[Policy, ...] = ("read", "refuse-dangerous", "refuse-unknown")
 
 
-def open_checkpoint(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) -> Checkpoint:
+def open_checkpoint(
+    path: str | os.PathLike[str], *, policy: Policy = "read", limits: Limits = DEFAULT_LIMITS
+) -> Checkpoint:
     """Return what a file holds. Reads its structure only; no code of the file runs.
 
     What it is gets decided by its content: any torch file, TorchScript, safetensors, a sharded index,
@@ -24,13 +30,41 @@ def open_checkpoint(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LI
     >>> wl.open("model.pt").state_dict()["fc.weight"].shape
     (10, 512)
 
+    Reading is safe whatever the file holds, so the default policy "read" refuses nothing. For a file that is
+    handed on to a plain `torch.load` or `pickle.load`, "refuse-dangerous" scans it first and raises where the
+    verdict is dangerous or unreadable, "refuse-unknown" where it is anything but clean.
+
     Raises:
+        UnsafeError: the policy refuses the file; `error.scanned` has the evidence.
         SourceError: the path cannot be read. UnknownFormatError, UnsupportedError: not a checkpoint.
         MalformedError: the file contradicts itself. LimitError: it asks for more than `limits`.
     """
+    if policy not in POLICIES:
+        raise ValueError(f"policy {policy!r}; expected one of {', '.join(POLICIES)}")
     source = LocalFile(file_of(path))
     with errors_name(source.path):
-        return open_source(source, Opening(limits))
+        checkpoint = open_source(source, Opening(limits))  # first, so that what cannot be read says so itself
+        if policy != "read":
+            _refuse(source, policy, limits)
+        return checkpoint
+
+
+def _refuse(source: LocalFile, policy: Policy, limits: Limits) -> None:
+    """Scan a file and raise where the policy does not take its verdict."""
+    from ..scans import scan_source  # only who asks for a policy pays for it
+
+    scanned = scan_source(source, limits=limits)
+    if scanned.verdict == "clean" or (scanned.verdict == "unknown" and policy == "refuse-dangerous"):
+        return
+    reasons = [each for each in scanned.evidence if each.severity in ("warning", "danger")]
+    reasons.sort(key=lambda each: each.severity != "danger")
+    listed = "; ".join(f"{each.where or source.name}: {each.call or each.message}" for each in reasons[:3])
+    more = f" and {len(reasons) - 3} more" if len(reasons) > 3 else ""
+    raise UnsafeError(
+        f"{scanned.verdict} by a scan: {listed}{more}",
+        scanned=scanned,
+        remedy="look at it with: weightlift scan; or open it with policy='read', which runs nothing of it",
+    )
 
 
 @contextmanager

@@ -51,8 +51,12 @@ def open_source(source: Source, opening: Opening | None = None) -> Checkpoint:
     try:
         if source.size == 0:
             raise UnknownFormatError("there are no bytes", expected="a checkpoint")
-        probe = Probe(source, opening.limits)
-        return identify(probe).open(probe, opening)
+        return open_probe(Probe(source, opening.limits), opening)
     except WeightliftError as error:
         error.at(source.name)
         raise
+
+
+def open_probe(probe: Probe, opening: Opening) -> Checkpoint:
+    """Return what a source holds that is being identified."""
+    return identify(probe).open(probe, opening)

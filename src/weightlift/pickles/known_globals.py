@@ -1,19 +1,24 @@
-"""The one table of globals: what a known call rebuilds, and what a plain unpickling would risk.
+"""What is known of a global: what a call of it rebuilds, and what a plain unpickling would risk.
 
 Clean are those that torch's `weights_only` unpickler allows (torch/_weights_only_unpickler.py) and
-plain values of Python and numpy. `dangerous` runs code, loads it or reaches outside the process.
-Everything that is in neither half is unknown: data here, imported and called by a plain `torch.load`.
+plain values of Python and numpy. What runs code, loads it or reaches outside the process stands in
+`dangerous_globals`. Everything that is in neither is unknown: data here, imported and called by a plain `torch.load`.
 """
 
 from __future__ import annotations
 
 from ..dtypes import BY_STORAGE_CLASS, DTYPES
 from ..typed import Literal
+from .dangerous_globals import DANGEROUS, ORDINARY, REACHES
 from .nodes import Global
 
 Verdict = Literal["clean", "unknown", "dangerous"]
 
 _PY = ("builtins", "__builtin__")
+_DCP_RECORDS = (
+    *("Metadata", "MetadataIndex", "TensorStorageMetadata", "BytesStorageMetadata", "ChunkStorageMetadata"),
+    *("TensorProperties", "_MEM_FORMAT_ENCODING", "StorageMeta"),
+)
 _NUMPY = ("numpy.core.multiarray", "numpy._core.multiarray")
 
 REBUILDS: dict[tuple[str, str], str] = {
@@ -79,6 +84,10 @@ _CLEAN: set[tuple[str, str]] = {
     ("torch.nn.parameter", "Buffer"),
     ("torch._C", "Generator"),
     ("torch.optim.swa_utils", "get_ema_multi_avg_fn"),
+    # plain records of torch.distributed.checkpoint: its `.metadata` is a pickle of them
+    *(("torch.distributed.checkpoint.metadata", name) for name in _DCP_RECORDS),
+    ("torch.distributed.checkpoint.filesystem", "_StorageInfo"),
+    ("joblib.numpy_pickle", "NumpyArrayWrapper"),  # the header of an array that joblib writes into the pickle
     ("numpy", "ndarray"),
     ("datetime", "datetime"),
     ("datetime", "date"),
@@ -97,43 +106,6 @@ _CLEAN: set[tuple[str, str]] = {
 # Rebuilt here, but a plain load would unpickle the bytes they are given without any check.
 _OPAQUE = {("torch.storage", "_load_from_bytes")}
 
-# module -> the names in it that run or load code; "*" for the whole module and what is under it
-_DANGEROUS: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(
-        _PY,
-        (
-            *("eval", "exec", "execfile", "compile", "__import__", "open", "getattr", "setattr", "delattr", "globals"),
-            *("vars", "locals", "breakpoint", "input", "apply", "memoryview", "help", "exit", "quit", "map", "filter"),
-        ),
-    ),
-    **dict.fromkeys(
-        ("os", "posix", "nt", "subprocess", "sys", "shutil", "pty", "socket", "ctypes", "_ctypes", "importlib"), ("*",)
-    ),
-    **dict.fromkeys(("runpy", "code", "codeop", "pdb", "bdb", "timeit", "profile", "cProfile", "trace"), ("*",)),
-    **dict.fromkeys(("webbrowser", "antigravity", "pip", "ensurepip", "venv", "idlelib", "doctest"), ("*",)),
-    **dict.fromkeys(
-        ("urllib", "http", "httplib", "requests", "aiohttp", "ftplib", "smtplib", "ssl", "asyncio"), ("*",)
-    ),
-    **dict.fromkeys(
-        ("multiprocessing", "threading", "signal", "commands", "popen2", "pydoc", "imp", "zipimport"), ("*",)
-    ),
-    **dict.fromkeys(("pickle", "_pickle", "cPickle", "marshal", "shelve", "dill", "cloudpickle", "joblib"), ("*",)),
-    **dict.fromkeys(("tempfile", "glob", "fileinput", "linecache", "pkgutil", "sqlite3", "logging.config"), ("*",)),
-    **dict.fromkeys(
-        ("numpy.f2py", "numpy.testing", "numpy.distutils", "torch.hub", "torch.jit", "torch._inductor"), ("*",)
-    ),
-    "operator": ("attrgetter", "itemgetter", "methodcaller"),
-    "_operator": ("attrgetter", "itemgetter", "methodcaller"),
-    "copyreg": ("add_extension", "pickle", "constructor"),
-    "copy_reg": ("add_extension", "pickle", "constructor"),
-    "torch": ("load", "save", "compile"),
-    "torch.serialization": ("load", "save"),
-    "torch.utils.collect_env": ("*",),
-    "numpy": ("load", "fromfile", "memmap", "save"),
-    "types": ("CodeType", "FunctionType", "LambdaType", "ModuleType"),
-    "inspect": ("*",),
-}
-
 
 def verdict_of(named: Global) -> Verdict:
     """Return what the table says of one global; a dotted name is judged by every part of it."""
@@ -142,27 +114,40 @@ def verdict_of(named: Global) -> Verdict:
         return "unknown"
     if key in REBUILDS or key in _CLEAN:
         return "clean"
-    if "." in named.name or (named.name.startswith("__") and named.name.endswith("__")):
-        return "dangerous"  # getattr chains (numpy.f2py "os.system") and dunder attributes
-    module = named.module
-    if named.name in _DANGEROUS.get(module, ()):
+    if key in ORDINARY:
+        return "unknown"
+    if _reaches_further(named.name) or _listed(named) is not None:
         return "dangerous"
-    while module:
-        if "*" in _DANGEROUS.get(module, ()):
-            return "dangerous"
-        module = module.rpartition(".")[0]
-    return "unknown"
+    # classes of a TorchScript archive's own code, which is no Python: an unpickler finds no such module
+    return "clean" if named.module.partition(".")[0] == "__torch__" else "unknown"
 
 
 def advisory_of(named: Global) -> str:
     """Return the published reference to the misuse of a global, "" where the table has none."""
+    return _listed(named) or ""
+
+
+def _listed(named: Global) -> str | None:
+    """Return the advisory of a dangerous global, "" where it has none, None where it is not in the table."""
     module = named.module
+    own = DANGEROUS.get(module, {})
+    if named.name in own:
+        return own[named.name]
     while module:
-        for name in (named.name, "*"):
-            if (found := _ADVISORIES.get(f"{module}.{name}")) is not None:
-                return found
+        if (found := DANGEROUS.get(module, {}).get("*")) is not None:
+            return found
         module = module.rpartition(".")[0]
-    return ""
+    return None
 
 
-_ADVISORIES: dict[str, str] = {}
+def _reaches_further(name: str) -> bool:
+    """Whether a name leads out of its module: through a module that this one imports, or into the interpreter.
+
+    Numpy's f2py has an `os`, so that "os.system" is a name in it; `Outer.Inner` is a class within a class.
+    """
+    *through, last = name.split(".")
+    if any(not part.lstrip("_")[:1].isupper() for part in through):
+        return True
+    if any(part.startswith("__") and part.endswith("__") for part in (*through, last)):
+        return True
+    return last.lstrip("_") in REACHES

@@ -186,7 +186,8 @@ class Machine:
 
     def push_computed(self, module: Any, name: Any) -> None:
         """Refuse a name that is no string, which only code of the file could make one."""
-        raise PickleError("STACK_GLOBAL without two strings", expected="a module and a name")
+        kinds = f"{type(module).__name__} and {type(name).__name__}"
+        raise PickleError(f"STACK_GLOBAL without two strings: {kinds}", expected="a module and a name")
 
     def build(self, target: Any, state: Any) -> None:
         """Give an object its state."""

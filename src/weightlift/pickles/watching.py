@@ -11,7 +11,8 @@ from ..errors import MalformedError, WeightliftError
 from ..limits import Limits
 from ..sources import Source
 from ..typed import Any
-from ..values import dataclass
+from ..values import dataclass, replace
+from .inline_arrays import WRAPPER, end_of_array, holds_objects
 from .known_globals import Verdict, verdict_of
 from .machine import run
 from .nodes import Blob, Global, Object
@@ -54,7 +55,8 @@ class Watched:
 
     `end` is the offset behind STOP, or where it broke; `error` says how it broke. `ids` are the keys of
     the storages that it refers to, `blobs` the long byte strings in it, `loads` what it hands to
-    `torch.storage._load_from_bytes`, which unpickles it.
+    `torch.storage._load_from_bytes`, which unpickles it. `arrays` counts those that joblib wrote between
+    opcodes; `spans` is where these and the blobs lie.
     """
 
     start: int
@@ -67,6 +69,8 @@ class Watched:
     opcodes: int
     globals: dict[Global, int]
     highest_memo: int
+    arrays: int
+    spans: list[tuple[int, int]]
 
 
 def watch_pickle(source: Source, offset: int, limits: Limits) -> Watched:
@@ -92,6 +96,8 @@ def watch_pickle(source: Source, offset: int, limits: Limits) -> Watched:
         machine.count,
         machine.globals,
         max(machine.memo, default=0) if len(machine.memo) < limits.memo else 0,
+        machine.arrays,
+        machine.spans,
     )
 
 
@@ -107,6 +113,8 @@ class _Watching(Machine):
         self.ids: list[Any] = []
         self.blobs: list[Blob] = []
         self.loads: list[Any] = []
+        self.arrays = 0
+        self.spans: list[tuple[int, int]] = []
 
     def _persistent_id(self, identifier: Any) -> Any:
         if len(self.ids) < self.limits.members:
@@ -181,6 +189,10 @@ class _Watching(Machine):
         if id(fn) in self.stand_ins:
             return
         self._judge("call", fn, self.stack[-1])
+        if isinstance(fn, Global) and fn.name == "_load_type" and args and isinstance(args[0], str):
+            named = Global("types", args[0])  # dill looks it up there, or among the builtins
+            if verdict_of(named) == "dangerous":
+                self._see("call", "dangerous", named, self.stack[-1])
         if isinstance(fn, Global) and fn.name in _THROUGH and args and id(args[0]) in self.unclean:
             given = args[_THROUGH[fn.name] :]
             if fn.name.startswith("_rebuild_from_type"):
@@ -204,9 +216,25 @@ class _Watching(Machine):
             self._see("state", "dangerous" if verdict == "dangerous" else "unknown", target, made)
         elif isinstance(target, Object):
             target.build(state)
-            if id(target.fn) in self.unclean:
+            if target.fn == WRAPPER:
+                self._pass_over_array(state)
+            if isinstance(target.fn, Global) and id(target.fn) in self.unclean:
                 setting = Object(target, (state,), is_call=True, offset=self.op_at)
                 self._see("state", self.unclean[id(target.fn)], target.fn, setting)
+
+    def _pass_over_array(self, state: Any) -> None:
+        """Go on behind an array that joblib wrote here, watching the pickle that one of objects is."""
+        if holds_objects(state):
+            inner = watch_pickle(self.source, self.at, replace(self.limits, opcodes=self.limits.opcodes // 2))
+            self.sights += inner.sights
+            if inner.error is not None:
+                raise inner.error
+            end = inner.end
+        else:
+            end = end_of_array(self.source, self.at, state)
+        self.arrays += 1
+        self.spans.append((self.at, end))
+        self._move_buffer(b"", end)
 
     def set_items(self, target: Any, flat: list[Any]) -> None:
         if isinstance(target, Object | dict) and not len(flat) % 2:
@@ -237,6 +265,7 @@ class _Watching(Machine):
         data = super().take_bytes(nbytes)
         if isinstance(data, Blob):
             self.blobs.append(data)
+            self.spans.append((self.at - nbytes, self.at))
         return data
 
 

@@ -20,6 +20,8 @@ def scan_npy(source: Source, where: str, gathered: Gathered, inner: ScanInner) -
     header = source.read_at(8 + width, nbytes)
     if has_objects(header) and at < source.size:
         seen = scan_pickles(source, where, gathered, inner, at)
+        if seen and not where:
+            gathered.own_format = "npy"
         if not seen:
             gathered.unreadable("malformed", where, "an array of objects without a pickle", at)
     return True

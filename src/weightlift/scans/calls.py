@@ -6,6 +6,9 @@ it is followed by identity, so deep and no further.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from itertools import chain
+
 from ..errors import printable, shown
 from ..pickles import Blob, Global, Object
 from ..pickles.nodes import NOT_BUILT
@@ -54,8 +57,8 @@ class _Writer:
             return self._called(value, depth)
         if isinstance(value, dict):
             pairs = (f"{self.text(k, depth)}: {self.text(v, depth)}" for k, v in value.items())
-            return f"{{{self._joined(pairs, len(value))}}}"
-        inside = self._joined((self.text(item, depth) for item in value), len(value))
+            return f"{{{self._joined(pairs)}}}"
+        inside = self._joined(self.text(item, depth) for item in value)
         if isinstance(value, tuple):
             return f"({inside},)" if len(value) == 1 else f"({inside})"
         return f"[{inside}]" if isinstance(value, list) else f"{{{inside}}}"
@@ -66,11 +69,11 @@ class _Writer:
             return f"{self.text(value.fn, depth)}.__setstate__({self.text(value.args[0], depth)})"
         arguments = (self.text(item, depth) for item in value.args)
         named = (f"{name}={self.text(item, depth)}" for name, item in value.kwargs.items())
-        every = self._joined((*arguments, *named), len(value.args) + len(value.kwargs))
+        every = self._joined(chain(arguments, named))
         return f"{self.text(value.fn, depth)}({every})"
 
-    def _joined(self, parts: Any, count: int) -> str:
-        made = []
+    def _joined(self, parts: Iterable[str]) -> str:
+        made: list[str] = []
         for part in parts:
             if len(made) == _MOST_ITEMS or self.room <= 0:
                 made.append("...")

@@ -10,7 +10,13 @@ from .pickled import ScanInner
 
 _CHUNK = 1 << 18
 _ZLIB = (b"\x78\x01", b"\x78\x5e", b"\x78\x9c", b"\x78\xda")
-_KINDS = {b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ\0": "xz", b"\x5d\0\0": "lzma", **dict.fromkeys(_ZLIB, "zlib")}
+_KINDS = {
+    b"\x1f\x8b": "gzip",
+    b"BZh": "bzip2",
+    b"\xfd7zXZ\0": "xz",
+    b"\x5d\0\0": "lzma",
+    **dict.fromkeys(_ZLIB, "zlib"),
+}
 _MOST_NBYTES = 64 << 20
 
 
@@ -36,6 +42,8 @@ def scan_compressed(source: Source, kind: str, where: str, gathered: Gathered, i
     gathered.depth += 1
     known = inner(Memory(data, name), name, gathered)
     gathered.depth -= 1
+    if known and not where:
+        gathered.own_format = kind
     if known and not is_whole:
         gathered.unreadable("limit", where, f"inflates to more than {most} bytes, of which the first are looked at")
     return known

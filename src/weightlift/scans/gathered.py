@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..errors import LimitError, UnsupportedError, WeightliftError
+from ..formats import Probe
 from ..limits import Limits
 from ..pickles import Global
 from ..values import replace
@@ -28,6 +29,8 @@ class Gathered:
         self.opcodes_left = limits.opcodes
         self.storages: set[str] = set()
         self.keys: set[tuple[str, ...]] = set()
+        self.probe: Probe | None = None
+        self.own_format = ""  # of a whole file of a kind that only a scan looks into
 
     def add(self, evidence: Evidence, verdict: Verdict | None = None) -> None:
         """Keep a piece of evidence; without a verdict, its severity says what it means for the file."""

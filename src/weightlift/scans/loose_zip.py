@@ -17,6 +17,8 @@ from ..sources import Inflated, Source
 _LOCAL = Struct("<4sHHHHHIIIHH")
 _CENTRAL = Struct("<4s6H3I5H2I")
 _END = Struct("<4s4H2IH")
+_END64 = Struct("<40x2Q")  # size and offset of the directory, behind what is not needed here
+_NBYTES64 = 56 + 20  # the zip64 end record and its locator
 _TAIL = 1 << 17
 _MOST_ENDS = 8
 
@@ -34,6 +36,27 @@ def entries(source: Source, limits: Limits) -> Iterator[tuple[str, Source]]:
             continue
         if found is not None:
             yield found
+
+
+def archives_in_a_row(source: Source, most: int) -> list[Source]:
+    """Return the zips that make up a file one after another, [] where they do not. Reads the end records only."""
+    parts: list[Source] = []
+    end = source.size
+    while end > 0 and len(parts) < most:
+        at = end - _END.size
+        if at < 0 or source.read_at(at, 4) != b"PK\5\6":
+            return []
+        _, _, _, _, _, size, offset, _ = _END.unpack(source.read_at(at, _END.size))
+        at64 = at - _NBYTES64
+        if at64 >= 0 and source.read_at(at64, 4) == b"PK\6\6":
+            size, offset = _END64.unpack(source.read_at(at64, _END64.size))
+            at = at64
+        begin = at - size - offset
+        if not 0 <= begin < end:
+            return []
+        parts.append(source.window(begin, end - begin))
+        end = begin
+    return parts[::-1] if end == 0 else []
 
 
 def _data(source: Source, name: str, at: int, packed: int) -> tuple[str, Source] | None:
@@ -83,9 +106,6 @@ def _listed(source: Source, limits: Limits) -> Iterator[tuple[str, int, int]]:
             for begin in begins:
                 yield from _directory(source, begin, offset, limits)
         at = tail.rfind(b"PK\5\6", 0, at)
-
-
-_END64 = Struct("<40x2Q")  # size and offset of the directory, behind what is not needed here
 
 
 def _directory(source: Source, begin: int, claimed: int, limits: Limits) -> Iterator[tuple[str, int, int]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from ..errors import TruncatedError
 from ..findings import Severity
@@ -20,7 +20,9 @@ ScanInner: TypeAlias = Callable[[Source, str, Gathered], bool]
 
 PROTOS = tuple(bytes((0x80, number)) for number in range(6))
 _IN_TEXT = tuple(b"\xc2" + proto for proto in PROTOS)  # bytes as latin-1 text in UTF-8, how protocol 2 has them
-_MOST_NESTED = 2_000  # places in one pickle where another may begin
+_MOST_NESTED = 20_000  # places in one run of bytes where a pickle may begin
+_WINDOW = 1 << 20
+_LONGEST_TEXT = 1 << 18
 _SIGNS = 16  # opcodes after which it was a pickle, even if it broke
 
 
@@ -37,6 +39,7 @@ def scan_pickles(source: Source, where: str, gathered: Gathered, inner: ScanInne
             break
         gathered.count(watched.opcodes, watched.end - at)
         seen.append(watched)
+        gathered.storages |= set(_storage_keys(watched.ids))
         _tell(watched, where, gathered)
         _look_inside(source, watched, where, gathered, inner)
         if watched.error is not None or watched.end <= at:
@@ -54,9 +57,11 @@ def _counts(watched: Watched, source: Source) -> bool:
     return bool(watched.globals) or watched.opcodes >= _SIGNS or isinstance(watched.error, TruncatedError)
 
 
-def is_end_of_text(source: Source) -> bool:
-    """Whether the bytes begin as text does, in which any letter is an opcode too."""
-    return source.read_up_to(0, 64).isascii()
+def _storage_keys(identifiers: list[Any]) -> Iterator[str]:
+    """The keys of the storages among persistent ids: ('storage', class, key, ...)."""
+    for identifier in identifiers:
+        if isinstance(identifier, tuple) and len(identifier) > 2 and isinstance(identifier[2], str):
+            yield identifier[2]
 
 
 def _tell(watched: Watched, where: str, gathered: Gathered) -> None:
@@ -79,6 +84,7 @@ def _tell(watched: Watched, where: str, gathered: Gathered) -> None:
 _SAYS = {
     "import": "imports {name}, which runs the code of its module, and does not call it",
     "call": "calls {name}",
+    "object": "makes an object of the class {name}",
     "state": "hands a state to {name}",
     "items": "puts items into {name}",
     "extension": "imports what is registered in the loading process as {name}",
@@ -86,12 +92,18 @@ _SAYS = {
 }
 
 
+_MAKES = ("NEWOBJ", "NEWOBJ_EX")
+
+
 def _evidence(sight: Sight, where: str) -> Evidence:
     severity: Severity = "danger" if sight.verdict == "dangerous" else "warning"
     advisory = advisory_of(sight.named)
     call = "" if sight.made is None else call_text(sight.made)
-    message = _SAYS[sight.kind].format(name=sight.named)
-    return Evidence(f"{sight.verdict}-{sight.kind}", severity, where, message, sight.offset, sight.opcode, call, advisory)
+    kind = "object" if sight.kind == "call" and sight.opcode in _MAKES and sight.verdict == "unknown" else sight.kind
+    message = _SAYS[kind].format(name=sight.named)
+    return Evidence(
+        f"{sight.verdict}-{sight.kind}", severity, where, message, sight.offset, sight.opcode, call, advisory
+    )
 
 
 def _look_inside(source: Source, watched: Watched, where: str, gathered: Gathered, inner: ScanInner) -> None:
@@ -102,10 +114,16 @@ def _look_inside(source: Source, watched: Watched, where: str, gathered: Gathere
         loaded.add(id(data))
         held = _source_of(data, f"blob {number}")
         gathered.depth += 1
-        if held is None or gathered.depth > gathered.limits.archives or not inner(held, f"{within}blob {number}", gathered):
+        if (
+            held is None
+            or gathered.depth > gathered.limits.archives
+            or not inner(held, f"{within}blob {number}", gathered)
+        ):
             message = "has torch load bytes that cannot be looked into"
             name = "torch.storage._load_from_bytes"
-            gathered.add(Evidence("unknown-call", "warning", where, message, offset, "REDUCE", f"{name}({_short(data)})"))
+            gathered.add(
+                Evidence("unknown-call", "warning", where, message, offset, "REDUCE", f"{name}({_short(data)})")
+            )
         gathered.depth -= 1
     for blob in watched.blobs:
         if id(blob) not in loaded and gathered.depth < gathered.limits.archives:
@@ -114,7 +132,7 @@ def _look_inside(source: Source, watched: Watched, where: str, gathered: Gathere
             gathered.depth -= 1
     if gathered.depth < gathered.limits.archives:
         gathered.depth += 1
-        _nested(source, watched, where, gathered, inner)
+        _nested(source, watched, where, gathered)
         gathered.depth -= 1
 
 
@@ -128,30 +146,39 @@ def _short(data: Any) -> str:
     return f"<{len(data)} bytes>" if isinstance(data, bytes | bytearray | Blob) else call_text(data, 100)
 
 
-def _nested(source: Source, watched: Watched, where: str, gathered: Gathered, inner: ScanInner) -> None:
-    """Try every place in a pickle where the first bytes of another stand."""
-    nbytes = watched.end - watched.start
-    if nbytes < 8 or nbytes - sum(map(len, watched.blobs)) > gathered.limits.text_bytes or watched.blobs:
-        return
-    data = source.read_up_to(watched.start, nbytes)
+def _nested(source: Source, watched: Watched, where: str, gathered: Gathered) -> None:
+    """Try every place in a pickle where the first bytes of another stand; not in long bytes, which data are."""
+    left = gathered.limits.text_bytes
+    at = watched.start + 1
+    for begin, end in (*watched.spans, (watched.end, watched.end)):
+        if 8 < begin - at <= left:
+            left -= begin - at
+            search(source.window(at, begin - at), at, where, gathered, (*PROTOS, *_IN_TEXT))
+        at = end
+
+
+def search(source: Source, base: int, where: str, gathered: Gathered, marks: tuple[bytes, ...] = PROTOS[2:]) -> None:
+    """Try every place in a run of bytes where a pickle may begin; `base` is where it begins in `where`."""
     tries = 0
-    for mark in (*PROTOS, *_IN_TEXT):
-        at = data.find(mark, 1)
-        while at >= 0:
-            tries += 1
-            if tries > _MOST_NESTED:
-                return
-            held = data[at:] if mark in PROTOS else _from_text(data[at:])
-            place = f"{where}: bytes at {watched.start + at}" if where else f"bytes at {watched.start + at}"
-            _try(Memory(held, place), place, gathered, inner)
-            at = data.find(mark, at + 1)
+    for start in range(0, source.size, _WINDOW):
+        data = source.read_up_to(start, _WINDOW + 2)
+        for mark in marks:
+            at = data.find(mark)
+            while at >= 0 and tries < _MOST_NESTED and gathered.opcodes_left > 0:
+                tries += 1
+                place = f"{where}: bytes at {base + start + at}" if where else f"bytes at {base + start + at}"
+                rest = source.window(start + at, source.size - start - at)
+                _try(rest if mark in PROTOS else _from_text(rest), place, gathered)
+                at = data.find(mark, at + 1)
 
 
-def _from_text(data: bytes) -> bytes:
-    return data[: 1 << 20].decode("utf-8", "replace").partition("\ufffd")[0].encode("latin-1", "replace")
+def _from_text(source: Source) -> Source:
+    """Bytes that stand in a text as latin-1, decoded as far as they are text."""
+    text = source.read_up_to(0, _LONGEST_TEXT).decode("utf-8", "replace").partition("\ufffd")[0]
+    return Memory(text.encode("latin-1", "replace"))
 
 
-def _try(source: Source, where: str, gathered: Gathered, inner: ScanInner) -> None:
+def _try(source: Source, where: str, gathered: Gathered) -> None:
     """Keep what stands in a nested pickle if it is whole, or dangerous however it ends."""
     watched = watch_pickle(source, 0, gathered.limits_left())
     gathered.opcodes_left -= watched.opcodes

@@ -11,7 +11,18 @@ from .gathered import Gathered
 from .values import Evidence
 
 _FILES = ("torch.save(", "torch.from_file(", "torch.load(", "ops.aten.save(", "ops.aten.from_file(")
-_OWN = (b"aten", b"prim", b"prims", b"quantized", b"_quantized", b"prepacked", b"mkldnn", b"sparse", b"onednn", b"inductor")
+_OWN = (
+    b"aten",
+    b"prim",
+    b"prims",
+    b"quantized",
+    b"_quantized",
+    b"prepacked",
+    b"mkldnn",
+    b"sparse",
+    b"onednn",
+    b"inductor",
+)
 
 
 def is_code(name: str) -> bool:
@@ -30,7 +41,7 @@ def scan_code(text: bytes, where: str, gathered: Gathered) -> None:
     at = text.find(b"ops.")
     while at >= 0:
         library = text[at + 4 : at + 100].partition(b".")[0]
-        if library.isidentifier() if isinstance(library, str) else _is_name(library) and library not in _OWN:
+        if _is_name(library) and library not in _OWN:
             name = library.decode("ascii", "replace")
             message = f"the program calls operators of {name!r}, which are not torch's own"
             gathered.add(Evidence("unknown-operator", "warning", where, message, at))

@@ -6,7 +6,7 @@ from ..containers import looks_like_zip
 from ..errors import LimitError, WeightliftError
 from ..sources import Memory, Source
 from .gathered import Gathered
-from .pickled import PROTOS, scan_pickles
+from .pickled import PROTOS, scan_pickles, search
 
 _NPY = b"\x93NUMPY"
 _TAR = slice(257, 262)
@@ -81,7 +81,11 @@ def scan_stream(source: Source, where: str, gathered: Gathered) -> bool:
     end = seen[-1].end
     if seen[-1].error is not None:
         return True
+    if not where and any(watched.arrays for watched in seen):
+        gathered.own_format = "joblib"
     after = end_of_storages(source, seen)
+    if after is not None and gathered.deep:
+        search(source.window(end, after - end), end, where, gathered)
     if after is not None and after < source.size:
         gathered.note("trailing-bytes", where, f"{source.size - after} bytes follow the last storage", after)
         _scan_rest(source, after, where, gathered)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from ..checkpoint import Checkpoint
-from ..errors import UnknownFormatError, UnsupportedError, WeightliftError
+from ..errors import UnknownFormatError, WeightliftError
 from ..findings import Severity
-from ..formats import Opening, open_source
+from ..formats import Opening, Probe, open_probe
 from ..limits import DEFAULT_LIMITS, Limits
 from ..pickles.known_globals import advisory_of, verdict_of
 from ..sources import Source
 from ..tensors import Composite, Tensor
 from ..tree import tensors_in
-from .gathered import Gathered, code_of
+from .gathered import Gathered
+from .pickled import search
 from .regions import scan_region
 from .strangers import is_no_checkpoint
 from .values import Evidence, Scanned
@@ -27,24 +28,24 @@ def scan_source(source: Source, *, limits: Limits = DEFAULT_LIMITS, deep: bool =
     error: WeightliftError | None = None
     known, format_name = False, ""
     try:
+        probe = gathered.probe = Probe(source, limits)
         known = scan_region(source, "", gathered)
-        checkpoint = open_source(source, Opening(limits))
+        checkpoint = open_probe(probe, Opening(limits))
         format_name = checkpoint.format
         _hold_against(checkpoint, gathered)
+        if deep and not gathered.pickles:  # nothing but tensors, as in a safetensors file
+            search(source, 0, "", gathered)
     except WeightliftError as said:
         error = said
     except (RecursionError, MemoryError) as said:
         gathered.unreadable("limit", "", f"reading it ends in a {type(said).__name__}")
-    if error is not None and not _is_seen_through(error, known, gathered):
+    if error is not None and known and gathered.own_format:
+        format_name = gathered.own_format
+    elif error is not None:
         _tell_error(error, source, gathered)
     path = str(getattr(source, "path", source.name))
     evidence = tuple(gathered.evidence)
     return Scanned(path, gathered.verdict, format_name, evidence, gathered.pickles, gathered.pickle_nbytes)
-
-
-def _is_seen_through(error: WeightliftError, known: bool, gathered: Gathered) -> bool:
-    """Whether a kind that cannot be opened was looked into all the same: compressed, or an array of objects."""
-    return isinstance(error, UnsupportedError) and known and gathered.pickles > 0
 
 
 def _tell_error(error: WeightliftError, source: Source, gathered: Gathered) -> None:
@@ -69,6 +70,3 @@ def _hold_against(checkpoint: Checkpoint, gathered: Gathered) -> None:
         if isinstance(value, Tensor | Composite):
             for tensor in tensors_in(value):
                 tensor.check()
-
-
-__all__ = ["code_of", "scan_source"]

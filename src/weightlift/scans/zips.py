@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 from ..containers import Member, ZipArchive
-from ..errors import ContainerError, LimitError, WeightliftError
+from ..errors import LimitError, WeightliftError
 from ..formats.torch_zip import refuse_bomb
 from ..sources import Source
-from ..typed import Any
 from .gathered import Gathered
-from .pickled import PROTOS, ScanInner
+from .loose_zip import archives_in_a_row, entries
+from .pickled import PROTOS, ScanInner, search
 from .programs import is_code, scan_code
 
 _PICKLES = ("data.pkl", "constants.pkl")
+_IN_A_ROW = ".distcp"  # torch.distributed.checkpoint: its metadata says where each archive begins
 _NAMED = (".pkl", ".pickle", ".joblib", ".dill")
 
 
 def scan_zip(source: Source, where: str, gathered: Gathered, inner: ScanInner) -> bool:
     """Look into every member that is no storage of the archive's own pickles. True: it is a zip."""
+    probe = gathered.probe
     try:
-        archive = ZipArchive(source, gathered.limits)
+        archive = probe.archive if probe and probe.source is source else ZipArchive(source, gathered.limits)
     except LimitError:
         raise
     except WeightliftError as error:
+        if source.name.endswith(_IN_A_ROW) and (rows := archives_in_a_row(source, gathered.limits.members)):
+            for number, part in enumerate(rows, 1):
+                _scan_members(
+                    ZipArchive(part, gathered.limits), f"{where or source.name}: zip {number}", gathered, inner
+                )
+            gathered.own_format = gathered.own_format if where else "torch-dcp-data"
+            return True
         gathered.failed(error, where)
         _scan_loosely(source, where, gathered, inner)
         return True
@@ -35,17 +44,20 @@ def _scan_members(archive: ZipArchive, where: str, gathered: Gathered, inner: Sc
     gathered.depth += 1
     for name in names:
         member = archive.members[name]
-        if member.nbytes == 0 or name.endswith("/") or (name in tensors and not gathered.deep):
+        is_tensor = name in tensors
+        if member.nbytes == 0 or name.endswith("/") or (is_tensor and not gathered.deep):
             continue
         place = f"{where}/{name}" if where else name
         try:
-            _scan_member(archive, member, place, gathered, inner)
+            if is_tensor:
+                search(archive.open(name), 0, place, gathered)
+            else:
+                _scan_member(archive, member, place, gathered, inner)
         except WeightliftError as error:
             gathered.failed(error, place)
         if name.rpartition("/")[2] in _PICKLES:
-            folder = name.removesuffix(".pkl")
-            tensors |= {f"{folder}/{key}" for key in gathered.storages}
-            gathered.storages.clear()
+            tensors |= {f"{name.removesuffix('.pkl')}/{key}" for key in gathered.storages}
+        gathered.storages.clear()
     gathered.depth -= 1
 
 
@@ -64,19 +76,8 @@ def _scan_member(archive: ZipArchive, member: Member, place: str, gathered: Gath
 
 def _scan_loosely(source: Source, where: str, gathered: Gathered, inner: ScanInner) -> None:
     """Look into everything that any reader could take for a member."""
-    from .loose_zip import entries
-
     gathered.depth += 1
     for name, data in entries(source, gathered.limits):
         place = f"{where}/{name}" if where else name
-        head: Any = b""
-        try:
-            head = data.read_up_to(0, 2)
-            inner(data, place, gathered)
-        except WeightliftError as error:
-            if head:
-                gathered.failed(error, place)
+        inner(data, place, gathered)
     gathered.depth -= 1
-
-
-__all__ = ["ContainerError", "scan_zip"]
