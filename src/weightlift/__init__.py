@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from .actions.load import load as load
     from .actions.open import open_checkpoint as open
     from .actions.plan import plan as plan
+    from .actions.scan import Scan as Scan
+    from .actions.scan import scan as scan
     from .checkpoint import Checkpoint as Checkpoint
     from .errors import UnsafeError as UnsafeError
     from .errors import WeightliftError as WeightliftError
@@ -38,6 +40,8 @@ _PLACES = {
     "extract": ("actions.extract", "extract"),
     "load": ("actions.load", "load"),
     "plan": ("actions.plan", "plan"),
+    "scan": ("actions.scan", "scan"),
+    "Scan": ("actions.scan", "Scan"),
     "save": ("training.save", "save"),
     "resume": ("training.resume", "resume"),
     "TrainState": ("training.state", "TrainState"),

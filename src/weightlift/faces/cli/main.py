@@ -15,10 +15,11 @@ from ...typed import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import argparse
 
-VERBS = ("inspect", "extract", "convert", "plan", "apply", "verify", "runs")
+VERBS = ("inspect", "scan", "extract", "convert", "plan", "apply", "verify", "runs")
 """One module here for each: PLAIN, `add_arguments(parser)` and `run(arguments) -> exit code`.
 
 PLAIN are the names of the verb's positional arguments; a call with these and nothing else needs no parser.
+The only one may end in `...`: it takes one word or more.
 """
 
 ERROR = 2
@@ -68,6 +69,8 @@ def _plain(words: list[str]) -> PlainArguments | None:
     if verb not in VERBS or any(word.startswith("-") or not word for word in values):
         return None
     module = import_module(f".{verb}", __package__)
+    if values and module.PLAIN[0].endswith("..."):
+        return PlainArguments({module.PLAIN[0].removesuffix("..."): values, "run": module.run})
     if len(values) != len(module.PLAIN):
         return None
     return PlainArguments({**dict(zip(module.PLAIN, values, strict=True)), "run": module.run})
