@@ -24,10 +24,9 @@ from pickle import UnpicklingError
 
 
 def weightlift(path: str) -> str:
-    from weightlift.scans.scan import scan_source
-    from weightlift.sources import LocalFile
+    import weightlift as wl
 
-    return scan_source(LocalFile(path)).verdict
+    return wl.scan(path).verdict
 
 
 def picklescan(path: str) -> str:

@@ -17,8 +17,8 @@ TESTS = Path(__file__).parents[1] / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "hostile")]
 
 
-def write_all(folder: Path, markers: Path) -> dict[str, dict[str, str]]:
-    """Write every attack's files; return {file: {kind: the table it is from}}."""
+def write_all(folder: Path, markers: Path, *, but: str = "") -> dict[str, dict[str, str]]:
+    """Write every attack's files, but for those of one kind; return {file: {kind: the table it is from}}."""
     bad_files = importlib.import_module("bad_files")
     marker = str(markers.resolve()) + "/"
     length = len(bad_files.MARKER_BYTES)
@@ -26,6 +26,8 @@ def write_all(folder: Path, markers: Path) -> dict[str, dict[str, str]]:
         raise SystemExit(f"the path of {markers} has to be shorter than {length - 1} characters")
     said = {}
     for kind, attack in attacks():
+        if kind == but:
+            continue
         path = Path(bad_files.write(attack, str(folder), marker.ljust(length, "m")))
         top = folder / path.relative_to(folder).parts[0]
         for file in [path] if top == path else sorted(top.rglob("*")):

@@ -6,12 +6,12 @@ import json
 import os
 import re
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
-from weightlift.scans.scan import scan_source
-from weightlift.sources import LocalFile
+import weightlift as wl
 
 from builders import BENIGN, torch_zip
 from compare_scanners import Tools, ask_all, files_of, kinds_of, verdict_of
@@ -31,12 +31,12 @@ def rows_of(page: str, name: str) -> dict[str, dict[str, str]]:
 
 
 def test_the_page_tells_todays_verdicts(tmp_path):
-    """The table of hostile files names each of them, with the verdict that scanning it gives today."""
-    markers = Path(f"/tmp/marks-{os.getpid()}")  # it has to be short
-    write_all(tmp_path, markers)
-    told = {file: row["weightlift"] for file, row in rows_of(PAGE.read_text("utf-8"), "hostile").items()}
-    today = {name: scan_source(LocalFile(str(tmp_path / name))).verdict for name in files_of(tmp_path)}
-    assert told == today
+    """The table names each of our hostile files and the verdict that scanning it gives today (bombs: when asked)."""
+    markers = Path(f"/tmp/marks-{os.getpid()}")  # its path has to be short; nothing makes it
+    kinds = write_all(tmp_path, markers, but="bombs")
+    rows = rows_of(PAGE.read_text("utf-8"), "hostile")
+    told = {file: (row["kind"], row["weightlift"]) for file, row in rows.items() if row["kind"] != "bombs"}
+    assert told == {name: (kinds[name]["kind"], wl.scan(tmp_path / name).verdict) for name in files_of(tmp_path)}
     assert not markers.exists()
 
 
@@ -48,10 +48,11 @@ def test_no_payload_ran_under_weightlift(name):
     assert {row["weightlift"] for row in rows.values()} <= {"clean", "unknown", "dangerous", "unreadable"}
 
 
-def test_ordinary_checkpoints_are_not_called_dangerous():
-    """Every checkpoint that torch loads with `weights_only=True` is clean in the table, and none is dangerous."""
-    for name, row in rows_of(PAGE.read_text("utf-8"), "benign").items():
-        assert row["weightlift"] in ({"clean"} if row["torch"] == "ok" else {"clean", "unknown"}), name
+def test_no_false_alarm():
+    """Every checkpoint that torch loads with `weights_only=True` is clean in the table, and some that it refuses."""
+    rows = rows_of(PAGE.read_text("utf-8"), "benign").values()
+    assert {row["weightlift"] for row in rows if row["torch"] == "ok"} == {"clean"}
+    assert {row["weightlift"] for row in rows if row["torch"] == "refused"} >= {"clean", "unknown"}
 
 
 def python(code: str, **more: float) -> Ran:
@@ -70,9 +71,11 @@ def test_what_becomes_of_a_command_is_told():
 
 def test_a_child_of_a_command_that_hangs_is_ended(tmp_path):
     """Whatever a command started is ended with it."""
-    code = f"import subprocess, time; subprocess.Popen(['sh', '-c', 'sleep 3; touch {tmp_path}/late']); time.sleep(60)"
-    assert python(code, seconds=1).hung
-    python("import time; time.sleep(3)")
+    code = (
+        f"import subprocess, time; subprocess.Popen(['sh', '-c', 'sleep 1.5; touch {tmp_path}/late']); time.sleep(60)"
+    )
+    assert python(code, seconds=0.5).hung
+    time.sleep(1.5)
     assert not (tmp_path / "late").exists()
 
 
