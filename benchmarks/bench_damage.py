@@ -26,7 +26,7 @@ def state():
     return made | {"half": torch.randn(999).half(), "count": torch.arange(7)}
 
 
-def _load_torch(folder, mmap=False):
+def _load_torch(folder, *, mmap=False):
     return torch.load(folder / "state.pt", weights_only=True, mmap=mmap)
 
 

@@ -10,7 +10,7 @@ from .paths import Index, Path
 from .pickles import Object
 from .pickles.nodes import NOT_BUILT
 from .tensors import Composite, Tensor
-from .tensors.computed import Computed
+from .tensors.computed import Computed, strided_parts
 from .tensors.lazy import AnyTensor, Storage
 from .typed import Any
 
@@ -93,9 +93,5 @@ def tensors_in(value: Any) -> Iterator[AnyTensor | Computed]:
 def storages_in(value: Any) -> Iterator[Storage]:
     """Yield where the bytes of the tensors in a value lie."""
     for tensor in tensors_in(value):
-        if isinstance(tensor, Computed):
-            for part in tensor.inputs:
-                yield from storages_in(part)
-        else:
-            parts = tensor.parts.values() if isinstance(tensor, Composite) else [tensor]
-            yield from (part.storage for part in parts)
+        for part in strided_parts(tensor):
+            yield part.storage

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from types import SimpleNamespace
 
 from weightlift.dtypes import DTYPES
@@ -74,6 +75,14 @@ def _remove(name):
     return lambda folder: (folder / name).unlink()
 
 
+def _instead(name, make):
+    def put(folder):
+        (folder / name).unlink()
+        make(folder / name)
+
+    return put
+
+
 def _version(folder):
     manifest = folder / "MANIFEST.json"
     manifest.write_bytes(manifest.read_bytes().replace(b'{"weightlift":1', b'{"weightlift":3'))
@@ -92,5 +101,7 @@ damaged = {
     "no data": _remove(DATA),
     "no state": _remove("state.json"),
     "no manifest": _remove("MANIFEST.json"),
+    "a manifest that is a directory": _instead("MANIFEST.json", os.mkdir),
+    "a manifest that is a pipe": _instead("MANIFEST.json", os.mkfifo),
 }
 """What can happen to a checkpoint on a disk: a function of its directory each."""

@@ -130,13 +130,14 @@ def test_an_optimizer_of_another_kind_is_refused(tmp_path):
 
 
 def test_a_class_that_keeps_the_same_may_take_over(tmp_path):
-    """AdamW goes on from Adam, which keeps the same fields."""
+    """AdamW goes on from Adam, which keeps the same fields, and that is told."""
     model = Net()
     optimizer = trained(model)
     wl.save(tmp_path / "c", model=model, optimizer=optimizer)
     other = torch.optim.AdamW(model.parameters())
-    wl.resume(tmp_path / "c", model=model, optimizer=other)
+    notes = wl.resume(tmp_path / "c", model=model, optimizer=other).notes
     assert_same(moments(model, optimizer), moments(model, other))
+    assert notes == ("optimizer: saved from a torch.optim.adam.Adam, and goes into a torch.optim.adamw.AdamW",)
 
 
 def test_vectors_over_all_parameters_need_their_order(tmp_path):
@@ -170,6 +171,17 @@ def test_moments_wider_than_their_parameter_keep_their_type(tmp_path):
     found = moments(model, resumed, "momentum_buffer")
     assert {value.dtype for value in found.values()} == {torch.float32}
     assert_same(moments(model, optimizer, "momentum_buffer"), found)
+
+
+def test_texts_in_the_state_stay_texts(tmp_path):
+    """A text that an optimizer keeps for a parameter comes back; load_state_dict alone would take it apart."""
+    model = Net()
+    optimizer = trained(model)
+    optimizer.state[model.a.weight]["kind"] = "warm"
+    wl.save(tmp_path / "c", model=model, optimizer=optimizer)
+    resumed = torch.optim.Adam(model.parameters())
+    wl.resume(tmp_path / "c", model=model, optimizer=resumed)
+    assert resumed.state[model.a.weight]["kind"] == "warm"
 
 
 def test_saving_does_not_touch_the_optimizer(tmp_path):
@@ -230,3 +242,17 @@ def test_wrappers_by_protocol(tmp_path):
     wl.resume(tmp_path / "c", model=model, optimizer=again)
     assert again.weight_sum == 2.5
     assert_same(moments(model, wrapper.base), moments(model, again.base))
+
+
+def test_a_parameter_of_no_module_goes_into_a_list_of_parameters(tmp_path):
+    """A parameter alone, as the temperature of an actor, is refused with what to do, and that saves it."""
+    saved, live = (nn.Parameter(torch.tensor(value)) for value in (2.0, 0.0))
+    optimizers = [torch.optim.Adam([each]) for each in (saved, live)]
+    saved.grad = torch.tensor(1.0)
+    optimizers[0].step()
+    with pytest.raises(wl.WeightliftError, match=r"of a parameter that is in none, nn\.ParameterList\(\[it\]\)"):
+        wl.save(tmp_path / "c", log_alpha=saved, optimizer=optimizers[0])
+    wl.save(tmp_path / "c", log_alpha=nn.ParameterList([saved]), optimizer=optimizers[0])
+    wl.resume(tmp_path / "c", log_alpha=nn.ParameterList([live]), optimizer=optimizers[1])
+    assert torch.equal(live, saved)
+    assert torch.equal(optimizers[1].state[live]["exp_avg"], optimizers[0].state[saved]["exp_avg"])

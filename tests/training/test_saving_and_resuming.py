@@ -13,6 +13,8 @@ from safetensors.torch import load_file
 from torch import nn
 
 import weightlift as wl
+from weightlift.actions.runs import runs
+from weightlift.errors import PlanError, SourceError, StoreError
 
 
 def same(left, right):
@@ -39,12 +41,44 @@ def test_the_directory_opens_like_any_checkpoint(tmp_path):
     assert same(model.state_dict(), wl.open(tmp_path / "c").state_dict("model").to_torch())
 
 
+def test_a_directory_of_checkpoints_is_no_damaged_one(tmp_path):
+    """Where a checkpoint is asked for and a store is given, the error says which are in it; and the other way round."""
+    for name in ("step-000001", "step-000002"):
+        wl.save(tmp_path / "a" / name, epoch=1)
+    with pytest.raises(
+        SourceError, match=r"a: a directory of 2 checkpoints and none itself.*'step-000002' for instance"
+    ):
+        wl.resume(tmp_path / "a", epoch=0)
+    with pytest.raises(SourceError, match=r"a: a directory of checkpoints; .*step-000002 for instance"):
+        wl.open(tmp_path / "a")
+    with pytest.raises(StoreError, match="step-000001: is one checkpoint; expected a directory of them"):
+        runs(tmp_path / "a" / "step-000001")
+
+
+def test_its_size_is_that_of_all_its_files(tmp_path):
+    """`wl.inspect` adds up what is in the directory."""
+    wl.save(tmp_path / "c", model=nn.Linear(20, 30))
+    assert wl.inspect(tmp_path / "c").size == sum(each.stat().st_size for each in (tmp_path / "c").iterdir())
+
+
 def test_plain_values_come_back_without_being_asked_for(tmp_path):
     """Counters and configuration are in what resume returns."""
     wl.save(tmp_path / "c", step=7, metrics={"loss": 0.5}, model=nn.Linear(1, 1), epoch=3, meta={"names": ("a", b"b")})
     resumed = wl.resume(tmp_path / "c", model=nn.Linear(1, 1))
     assert (resumed.step, resumed.metrics) == (7, {"loss": 0.5})
     assert (resumed["epoch"], resumed["meta"]) == (3, {"names": ("a", b"b")})
+    assert wl.resume(tmp_path / "c").values == resumed.values
+
+
+def test_steps_and_metrics_of_numpy_and_torch_are_numbers(tmp_path):
+    """`wl.save` takes the numbers that a store takes, and refuses what is none before anything is written."""
+    wl.save(tmp_path / "c", step=np.int64(7), metrics={"a": torch.tensor(0.5), "b": np.float32(2)}, epoch=1)
+    resumed = wl.resume(tmp_path / "c", epoch=0)
+    assert (resumed.step, resumed.metrics) == (7, {"a": 0.5, "b": 2.0})
+    for wrong in ({"step": 1.5}, {"step": True}, {"metrics": {"a": "x"}}, {"metrics": [1]}):
+        with pytest.raises(wl.WeightliftError, match="expected a"):
+            wl.save(tmp_path / "d", epoch=1, **wrong)
+    assert not (tmp_path / "d").exists()
 
 
 def test_values_of_a_run_become_what_was_saved(tmp_path):
@@ -56,7 +90,7 @@ def test_values_of_a_run_become_what_was_saved(tmp_path):
     from weightlift.formats.step import open_step
     from weightlift.training.resume import restore
 
-    restore(open_step(tmp_path / "c", verify="when read"), run)
+    restore(open_step(tmp_path / "c"), run)
     assert run.meta == {"epoch": 3}
 
 
@@ -101,6 +135,24 @@ def test_several_modules_and_optimizers(tmp_path):
         assert all(same(states[0][i], states[1][i]) for i in states[0])
 
 
+def test_a_plan_for_one_of_several_modules_moves_its_moments_too(tmp_path):
+    """The optimizer of a module in a dict follows that module's plan, as that of a module alone does."""
+
+    def parts():
+        nets = {"gen": nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2)), "disc": nn.Linear(2, 2)}
+        optimizer = torch.optim.Adam(nets["gen"].parameters())
+        nets["gen"](torch.randn(3, 2)).sum().backward()
+        optimizer.step()
+        return {"nets": nets, "optimizer": optimizer}
+
+    saved, live = parts(), parts()
+    wl.save(tmp_path / "c", **saved)
+    wl.resume(tmp_path / "c", **live, plan={"nets/gen": wl.Plan.of("0.{t} -> 1.{t}\n1.{t} -> 0.{t}")})
+    old, new = saved["nets"]["gen"][0].weight, live["nets"]["gen"][1].weight
+    assert torch.equal(old, new)
+    assert torch.equal(saved["optimizer"].state[old]["exp_avg"], live["optimizer"].state[new]["exp_avg"])
+
+
 @pytest.mark.parametrize("wrap", [nn.DataParallel, torch.compile])
 def test_wrappers_are_left_out_of_names(wrap, tmp_path):
     """A run goes on with or without DataParallel and torch.compile."""
@@ -135,6 +187,19 @@ def test_extra_state_of_modules(tmp_path):
     wl.resume(tmp_path / "c", model=other)
     assert other[0].seen["n"] == (1, 2)
     assert torch.equal(other[0].seen["t"], torch.ones(2))
+
+
+@pytest.mark.filterwarnings("ignore:Sparse CSR")
+@pytest.mark.parametrize("convert", [torch.Tensor.to_sparse, torch.Tensor.to_sparse_csr])
+def test_sparse_buffers(convert, tmp_path):
+    """Buffers of any sparse layout come back."""
+    modules = [nn.Linear(2, 2), nn.Linear(2, 2)]
+    for i, module in enumerate(modules):
+        module.register_buffer("mask", convert(torch.eye(2) * (i + 1)))
+    wl.save(tmp_path / "c", model=modules[0])
+    wl.resume(tmp_path / "c", model=modules[1])
+    assert torch.equal(modules[1].mask.to_dense(), torch.eye(2))
+    assert torch.equal(modules[1].weight, modules[0].weight)
 
 
 def test_only_what_is_trainable(tmp_path):
@@ -172,6 +237,19 @@ def test_everything_that_cannot_be_written_is_told_at_once(tmp_path):
     told = str(caught.value)
     assert all(path in told for path in ("meta['loss']", "meta['deep'][1][1]", "it")), told
     assert not list(tmp_path.iterdir())
+
+
+def test_values_that_hold_themselves_are_refused(tmp_path):
+    """A cycle in plain data is refused by its path, and so is what is nested too deeply."""
+    ring, deep = [], []
+    ring.append(ring)
+    for _ in range(3000):
+        deep = [deep]
+    with pytest.raises(wl.WeightliftError, match=r"meta\['ring'\]\[0\] holds itself"):
+        wl.save(tmp_path / "c", model=nn.Linear(1, 1), meta={"ring": ring})
+    with pytest.raises(wl.WeightliftError, match=r"meta\['deep'\]"):
+        wl.save(tmp_path / "c", model=nn.Linear(1, 1), meta={"deep": deep})
+    assert not (tmp_path / "c").exists()
 
 
 def test_a_loader_that_does_not_know_its_place_is_refused(tmp_path):
@@ -242,6 +320,30 @@ def test_a_part_that_fails_leaves_every_part_as_it_was(tmp_path, monkeypatch):
     assert parts["data"].at == 5
 
 
+class Stubborn:
+    """A part that takes no state at all, not even its own."""
+
+    def state_dict(self):
+        return {"at": 1}
+
+    def load_state_dict(self, state):
+        raise KeyError(state["at"])
+
+
+def test_a_part_that_cannot_be_put_back_keeps_no_other_from_it(tmp_path):
+    """What takes neither the new state nor its old one is told, and every other part is as it was."""
+    wl.save(tmp_path / "c", rng=True, model=nn.Linear(2, 2), data=Stubborn())
+    model = nn.Linear(2, 2)
+    before = copy.deepcopy(model.state_dict())
+    random.seed(5)
+    drawn = random.getstate()
+    with pytest.raises(wl.WeightliftError, match="data: it does not take the state") as caught:
+        wl.resume(tmp_path / "c", rng=True, model=model, data=Stubborn())
+    assert caught.value.__notes__ == ["and a part does not take its old state back: 1"]
+    assert same(before, model.state_dict())
+    assert random.getstate() == drawn
+
+
 def test_a_model_that_changed_is_refused_and_a_plan_moves_it(tmp_path):
     """Without a plan names have to meet; with one, weights and moments move together."""
     model = nn.Sequential(nn.Linear(2, 2), nn.Linear(2, 2))
@@ -260,9 +362,60 @@ def test_a_model_that_changed_is_refused_and_a_plan_moves_it(tmp_path):
     assert torch.equal(fresh.state[other["two"].weight]["exp_avg"], optimizer.state[model[0].weight]["exp_avg"])
 
 
+def test_a_model_of_another_element_type_is_noted(tmp_path):
+    """What is cast on the way is told by number and type."""
+    wl.save(tmp_path / "c", model=nn.BatchNorm1d(2))
+    assert wl.resume(tmp_path / "c", model=nn.BatchNorm1d(2)).notes == ()
+    resumed = wl.resume(tmp_path / "c", model=nn.BatchNorm1d(2).half())
+    assert resumed.notes == ("model: 4 entries cast from float32 to float16",)
+
+
+@pytest.mark.parametrize("part", ["model", "optimizer", "scheduler", "both"])
+def test_a_live_part_of_another_kind_is_named(part, tmp_path):
+    """Something else under a part's name is the caller's slip and no damage of the file."""
+    model = nn.Linear(1, 1)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1)
+    wl.save(tmp_path / "c", model=model, optimizer=optimizer, scheduler=scheduler, both=[model, model])
+    with pytest.raises(PlanError, match=f"c: {part}: a int; expected a.* as was saved"):
+        wl.resume(tmp_path / "c", **{part: 5})
+
+
 def test_a_part_that_was_not_saved_is_named(tmp_path):
     """Asking for a scheduler of a checkpoint without one is an error that lists what there is."""
     parts = _parts()
     wl.save(tmp_path / "c", model=parts["model"])
     with pytest.raises(wl.WeightliftError, match=r"no 'optimizer'.*parts that were saved: model"):
         wl.resume(tmp_path / "c", model=parts["model"], optimizer=parts["optimizer"])
+
+
+def test_there_is_one_table_of_kinds():
+    """What opening a checkpoint and converting a bundle call a part is a kind that a resume can fill."""
+    from typing import get_args
+
+    from weightlift.formats import step_parts
+    from weightlift.training.bundles import base
+    from weightlift.training.parts.kinds import KINDS
+
+    assert set(step_parts._KINDS) | set(get_args(base.Kind)) <= set(KINDS)
+
+
+def test_values_beside_live_parts_are_values_too(tmp_path):
+    """What is plain data in a dict of parts is in what resume returns."""
+    wl.save(tmp_path / "c", nets={"one": nn.Linear(1, 1), "epoch": 3}, meta={"rng": torch.Generator(), "n": 2})
+    parts = {"nets": {"one": nn.Linear(1, 1), "epoch": 0}, "meta": {"rng": torch.Generator(), "n": 0}}
+    assert wl.resume(tmp_path / "c", **parts).values == {"nets": {"epoch": 3}, "meta": {"n": 2}}
+
+
+def test_parameters_that_hooks_rename(tmp_path):
+    """An optimizer's parameters are found by identity also where the state dict calls them otherwise."""
+    model = nn.Sequential(nn.Linear(2, 2))
+    model._register_state_dict_hook(lambda module, state, prefix, _: state.update({"w": state.pop("0.weight")}))
+    model.register_load_state_dict_pre_hook(lambda module, state, *_: state.update({"0.weight": state.pop("w")}))
+    optimizer = torch.optim.Adam(model.parameters())
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()
+    wl.save(tmp_path / "c", model=model, optimizer=optimizer)
+    fresh = torch.optim.Adam(model.parameters())
+    wl.resume(tmp_path / "c", model=model, optimizer=fresh)
+    assert same(optimizer.state_dict()["state"][0], fresh.state_dict()["state"][0])

@@ -10,7 +10,7 @@ from weightlift.formats.step import open_step
 from weightlift.sources import Memory
 from weightlift.tensors import Storage
 from weightlift.tensors.lazy import contiguous
-from weightlift.writers.directory import settled
+from weightlift.writers.leftovers import settled
 from weightlift.writers.step import write_step
 
 SHAPES = {"model/a": (5, 3), "model/b": (7,), "model/none": (0, 4), "optimizer/model/a/m": (5, 3), "meta/x": ()}

@@ -198,10 +198,11 @@ def test_unverified_still_checks_what_it_reads(originals, tmp_path):
     assert not step.verified
 
 
-def test_files_that_do_not_belong_are_told(originals, tmp_path):
-    """A file that the manifest does not know is an error, the mark of a pinned checkpoint and hidden files are not."""
-    folder = written(tmp_path / "s", originals[0] | {"PINNED": b"", ".nfs0001": b"x"})
-    assert open_step(folder).verified
-    (folder / "data-00009.safetensors").write_bytes(b"x")
-    with pytest.raises(WeightliftError, match=r"a file 'data-00009\.safetensors' that its manifest does not know"):
-        open_step(folder)
+def test_files_that_do_not_belong_are_nobodys_business(originals, tmp_path):
+    """Files that the manifest does not know, a user's own and what a file system leaves, change nothing."""
+    more = {"PINNED": b"", ".nfs0001": b"x", "eval.json": b"{}", "data-00009.safetensors": b"x"}
+    folder = written(tmp_path / "s", originals[0] | more)
+    step = open_step(folder)
+    assert step.verified
+    assert not any(record.file == "data-00009.safetensors" for record in step.manifest.tensors.values())
+    assert verify_step(folder) == []

@@ -7,8 +7,10 @@ import os
 import pytest
 
 from weightlift.errors import WriteError
-from weightlift.formats.step import open_step
-from weightlift.writers.directory import clear_leftovers, durable_directory, remove_directory, settled
+from weightlift.formats.step import open_step, verify_step
+from weightlift.training.store import CheckpointStore
+from weightlift.writers.directory import durable_directory, remove_directory
+from weightlift.writers.leftovers import clear_leftovers, settled
 
 from step_saves import found, save
 
@@ -96,6 +98,18 @@ def test_what_another_is_still_writing_stays(tmp_path):
     assert sorted(os.listdir(tmp_path)) == [".other.1-00000001.part", foreign.name, "s"]
     clear_leftovers(str(tmp_path))
     assert sorted(os.listdir(tmp_path)) == [foreign.name, "s"]
+
+
+def test_nothing_is_written_into_a_checkpoint(tmp_path):
+    """A checkpoint or a store inside of a checkpoint would make that one malformed."""
+    save(tmp_path / "c", 1)
+    for inner in ("best", "a/b/c"):
+        with pytest.raises(WriteError, match="would be inside of the checkpoint c, and damage it"):
+            save(tmp_path / "c" / inner, 2)
+    for place in ("c", "c/runs/a"):
+        with pytest.raises(WriteError, match="would be inside of the checkpoint c"):
+            CheckpointStore(tmp_path / place).save({"epoch": 1}, step=1)
+    assert verify_step(tmp_path / "c") == []
 
 
 def test_a_reader_holds_on_to_what_it_has_opened(tmp_path):

@@ -8,6 +8,7 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
 from collections import Counter
 from contextlib import suppress
 
@@ -185,6 +186,18 @@ def test_a_flush_that_fails_while_the_rest_is_written(tmp_path, monkeypatch):
         save(tmp_path / "s", 1)
     assert os.listdir(tmp_path) == []
     assert flushed == []
+
+
+def test_a_process_that_has_no_more_threads_still_saves(tmp_path, monkeypatch):
+    """Where no thread can be started, as in the last moments of the interpreter, a file is flushed at its end."""
+
+    def refuse(_):
+        raise RuntimeError("can't create new thread at interpreter shutdown")
+
+    monkeypatch.setattr("weightlift.writers.hashed_file._EARLY", 1)
+    monkeypatch.setattr(threading.Thread, "start", refuse)
+    save(tmp_path / "s", 1)
+    assert found(tmp_path / "s") == 1
 
 
 @pytest.mark.parametrize("most", [1, 7])

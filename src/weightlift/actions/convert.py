@@ -15,7 +15,7 @@ from ..typed import Any
 from ..values import dataclass
 from ..writers.hashing import DEFAULT_HASH
 from ..writers.safetensors import Progress
-from ..writers.step import WrittenStep, write_step
+from ..writers.step import WrittenStep, state_document, write_step
 from .open import errors_name, open_checkpoint
 
 
@@ -127,7 +127,7 @@ def _bundle(path: str | os.PathLike[str], limits: Limits) -> Bundle:
 
 def _state(bundle: Bundle, made: Documents) -> dict[str, Any]:
     told = {"maker": bundle.maker, "from": dict(made.origins), "notes": list(made.notes), "left": list(made.left)}
-    return {"weightlift_state": 1, "parts": dict(made.parts), "converted": told}
+    return state_document(made.parts, converted=told)
 
 
 def _part(name: str, kind: str, made: Documents) -> ConvertedPart:

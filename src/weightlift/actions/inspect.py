@@ -103,6 +103,12 @@ def inspect(path: str | os.PathLike[str], *, limits: Limits = DEFAULT_LIMITS) ->
         return describe(open_checkpoint(path, limits=limits), os.fspath(path))
 
 
+def _size(checkpoint: Checkpoint) -> int:
+    """Return the bytes of the file; of a directory of ours those of all its files: the source is its manifest."""
+    beside = checkpoint.details.get("nbytes", 0) if checkpoint.format == "step" else 0
+    return checkpoint.source.size + beside
+
+
 def describe(checkpoint: Checkpoint, path: str) -> Inspection:
     """Return what there is to tell about an opened checkpoint."""
     candidates = checkpoint.candidates
@@ -111,7 +117,7 @@ def describe(checkpoint: Checkpoint, path: str) -> Inspection:
     chosen, _ = choose(candidates)
     return Inspection(
         path=path,
-        size=checkpoint.source.size,
+        size=_size(checkpoint),
         format=checkpoint.format,
         details=_plain(checkpoint.details),
         producers=tuple(producers(checkpoint)),

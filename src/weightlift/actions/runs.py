@@ -10,6 +10,7 @@ from ..training.keep import Keep, rule
 from ..training.listing import StoredStep
 from ..training.store import CheckpointStore
 from ..values import dataclass, field, replace
+from ..writers.target import is_checkpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,11 +53,18 @@ def runs(
     `progress` is that of verifying. Torch is not needed.
 
     Raises:
-        StoreError: no such directory, no such step, pruning without a rule.
+        StoreError: no such directory, or that of one checkpoint; no such step; pruning without a rule.
         StoreLockedError: it is pruned or pinned while another process writes there.
     """
     if not os.path.isdir(path):
         raise StoreError("no such directory", expected="one with training checkpoints", where=os.fspath(path))
+    if is_checkpoint(os.fspath(path)):
+        raise StoreError(
+            "is one checkpoint",
+            expected="a directory of them",
+            remedy="`weightlift inspect` shows one",
+            where=os.fspath(path),
+        )
     chosen = rule(keep)
     if prune and chosen.last is None:
         raise StoreError("pruning without a rule", remedy="say how many of the newest stay: --keep 3")

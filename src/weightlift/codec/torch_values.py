@@ -10,6 +10,7 @@ from ..errors import MalformedError, shown
 from ..limits import DEFAULT_LIMITS
 from ..pickles import Global, Object
 from ..tensors import Composite, Tensor
+from ..tensors.lazy import is_dense
 from ..typed import TYPE_CHECKING, Any
 from .arrays import encode_lazy_array
 
@@ -112,15 +113,7 @@ def encode_tensor(encoder: Encoder, value: Any) -> Any:
 
 def is_permuted(tensor: Tensor) -> bool:
     """Whether the elements lie without gaps or overlaps, and in another order than rows first."""
-    if tensor.is_contiguous:
-        return False
-    expected = 1
-    for step, size in sorted(zip(tensor.stride, tensor.shape, strict=True)):
-        if size != 1:
-            if step != expected:
-                return False
-            expected *= size
-    return True
+    return not tensor.is_contiguous and is_dense(tensor.shape, tensor.stride)
 
 
 def decode_tensor(decoder: Decoder, node: Node) -> Any:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import asdict
 
 from ..actions.runs import Runs
-from ..typed import Any
+from ..writers.manifest import spelled
 from .as_json import SCHEMA
 
 
@@ -15,11 +14,5 @@ def runs_json(found: Runs) -> str:
     """Return everything that `runs` found and did."""
     body = asdict(found)
     for stored in [*body["steps"], *body["removed"]]:
-        stored["metrics"] = {name: _number(value) for name, value in stored["metrics"].items()}
+        stored["metrics"] = {name: spelled(value) for name, value in stored["metrics"].items()}
     return json.dumps({"schema": SCHEMA, "kind": "runs", **body}, indent=1, allow_nan=False)
-
-
-def _number(value: Any) -> Any:
-    if math.isfinite(value):
-        return value
-    return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"

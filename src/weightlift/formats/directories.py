@@ -13,7 +13,7 @@ def file_of(path: str | os.PathLike[str]) -> str | os.PathLike[str]:
         return path
     if is_file:
         return path
-    from ..writers.directory import settled
+    from ..writers.leftovers import settled
     from ..writers.manifest import MANIFEST
 
     manifest = os.path.join(settled(path), MANIFEST)

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from ..checkpoint import Checkpoint
-from ..errors import LimitError, MalformedError, SourceError, StateDictError, WeightliftError, shown
+from ..errors import LimitError, MalformedError, SourceError, StateDictError, WeightliftError, plural, shown
 from ..limits import DEFAULT_LIMITS, Limits
 from ..sources import LocalFile
-from ..tensors import Composite, Storage, Tensor
-from ..tensors.computed import Computed
-from ..tree import tensors_in
-from ..typed import Any, Literal
+from ..tree import storages_in
+from ..typed import Any
 from ..values import dataclass
-from ..writers.directory import settled
-from ..writers.manifest import BEGIN, MANIFEST, PINNED, STATE, Manifest
+from ..writers.flushing import open_folder
+from ..writers.leftovers import settled
+from ..writers.manifest import BEGIN, DAMAGED, MANIFEST, STATE, Manifest
 from .base import Format, Opening, Probe
 from .joined import with_joined
 from .safetensors import entries_of
@@ -45,7 +44,7 @@ class Step:
 def open_step(
     path: str | os.PathLike[str],
     *,
-    verify: Literal[True, False, "when read"] = True,
+    verify: bool = True,
     names: Iterable[str] | None = None,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Step:
@@ -53,8 +52,7 @@ def open_step(
 
     With `verify` every file is read once, into fresh memory that the tensors are views of, and every hash is
     checked on the way; with `names` only those tensors, or blocks of them, are read, and checked by their own hashes.
-    Without, the
-    sizes, headers and the state are checked, and tensors read the files when they are asked for.
+    Without, the sizes, headers and the state are checked, and tensors read the files when they are asked for.
 
     Raises:
         SourceError: no such checkpoint. StateDictError: no tensor of such a name. MalformedError: anything is not
@@ -62,13 +60,13 @@ def open_step(
     """
     given = os.fspath(path)
     wanted = None if names is None else list(names)
-    for attempt in range(_TRIES):
+    for _ in range(_TRIES):
         opened = _Opened(given, limits)
         try:
-            return opened.step(wanted, verified=bool(verify))
+            return opened.step(wanted, verified=verify)
         except WeightliftError as error:
             # a file that is gone because another checkpoint has taken the name: read that one
-            if attempt == _TRIES - 1 or not isinstance(error, SourceError) or opened.is_still_there():
+            if not isinstance(error, SourceError) or opened.is_still_there():
                 raise error.at(given) from None
         finally:
             opened.close()
@@ -101,7 +99,7 @@ class _Opened:
         self.limits = limits
         self._known: Manifest | None = None
         try:
-            self.folder = os.open(self.where, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+            self.folder = open_folder(self.where)
         except (OSError, ValueError) as error:
             reason = getattr(error, "strerror", None) or error
             raise SourceError(f"no checkpoint ({reason})", expected="a directory", where=given) from None
@@ -110,8 +108,22 @@ class _Opened:
     def manifest(self) -> Manifest:
         """The manifest, checked by its own hash."""
         if self._known is None:
+            self._refuse_a_store()
             self._known = Manifest.from_bytes(self._small(MANIFEST, self.limits.header_bytes))
         return self._known
+
+    def _refuse_a_store(self) -> None:
+        """Say which checkpoints are in a directory that is none itself."""
+        names = os.listdir(self.folder)
+        if MANIFEST in names:
+            return
+        inside = [name for name in sorted(names) if os.path.isfile(os.path.join(self.where, name, MANIFEST))]
+        if inside:
+            raise SourceError(
+                f"a directory of {plural(len(inside), 'checkpoint')} and none itself",
+                expected="one of them",
+                remedy=f"name it, {inside[-1]!r} for instance, or take CheckpointStore(...).resume",
+            )
 
     def close(self) -> None:
         """Let go of the directory; files that are open stay so."""
@@ -128,7 +140,6 @@ class _Opened:
 
     def step(self, names: list[str] | None, *, verified: bool) -> Step:
         """Return the checkpoint, with all its tensors or those of the names."""
-        self._check_names()
         state = self.state()
         opened = [self._data(name) for name in self.manifest.files if name != STATE]
         tensors: dict[str, Any] = {}
@@ -140,7 +151,7 @@ class _Opened:
         whole = with_joined(tensors, self.manifest.tensors, state.get("ties"))
         tensors = whole if names is None else _selected(tensors | whole, names)
         if verified:
-            needed = None if names is None else {id(storage) for storage in _storages(tensors)}
+            needed = None if names is None else {id(storage) for storage in storages_in(tensors)}
             for data in opened:
                 for problem in data.read(self.manifest.hash, needed):
                     raise problem
@@ -153,7 +164,7 @@ class _Opened:
         except WeightliftError as error:
             report(error.at(self.given))
             return
-        checks: list[Callable[[], object]] = [self._check_names, self.state]
+        checks: list[Callable[[], object]] = [self.state]
         checks += [partial(self._check_data, name, report) for name in self.manifest.files if name != STATE]
         for check in checks:
             try:
@@ -191,7 +202,7 @@ class _Opened:
             return LocalFile(os.path.join(self.where, name), folder_fd=self.folder)
         except SourceError as error:
             error.where = (name,)
-            error.remedy = "it is damaged: take another step"
+            error.remedy = DAMAGED
             raise
 
     def _small(self, name: str, longest: int) -> bytes:
@@ -200,12 +211,6 @@ class _Opened:
         if file.size > longest:
             raise LimitError(f"a file of {file.size} bytes", expected=f"at most {longest}", where=name)
         return file.read_at(0, file.size)
-
-    def _check_names(self) -> None:
-        """Nothing else lies in the directory; what begins with a dot is the system's."""
-        for name in sorted(os.listdir(self.folder)):
-            if name not in self.manifest.files and name not in (MANIFEST, PINNED) and not name.startswith("."):
-                raise MalformedError(f"a file {shown(name)} that its manifest does not know", expected="none")
 
 
 def _selected(tensors: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
@@ -219,18 +224,6 @@ def _selected(tensors: Mapping[str, Any], names: list[str]) -> dict[str, Any]:
                 remedy=f"did you mean {near[0]!r}?" if near else "",
             )  # fmt: skip
     return {name: tensors[name] for name in names}
-
-
-def _storages(tensors: Mapping[Any, Any]) -> Iterator[Storage]:
-    """Yield where the bytes of values lie."""
-    for value in tensors.values():
-        for tensor in tensors_in(value):
-            if isinstance(tensor, Computed):
-                yield from _storages(dict(enumerate(tensor.inputs)))
-                continue
-            for part in tensor.parts.values() if isinstance(tensor, Composite) else [tensor]:
-                if isinstance(part, Tensor):
-                    yield part.storage
 
 
 def _recognises(probe: Probe) -> bool:

@@ -56,7 +56,7 @@ def part_of(document: Any, name: str, tensors: Tensors) -> Any:
 def _module(document: Mapping[str, Any], name: str, tensors: Tensors) -> Dict:
     """The state dict: tensors in their order, and what else the module put into it at its place."""
     values = document.get("values") or {}
-    held = {key: value for key, value in _under(name, tensors).items() if key.partition("/")[0] not in values}
+    held = {key: value for key, value in under(name, tensors).items() if key.partition("/")[0] not in values}
     held |= {key: _decoded(value, f"{name}/{key}", tensors) for key, value in values.items()}
     order = document.get("order") or held
     made = Dict("dict", {key: held[key] for key in dict.fromkeys([*(key for key in order if key in held), *held])})
@@ -99,7 +99,7 @@ def _value(document: Mapping[str, Any], name: str, tensors: Tensors) -> Any:
 
 def _as_it_is(document: Mapping[str, Any], name: str, tensors: Tensors) -> Any:
     """Generators, and kinds that are not known here: their tensors, and the document."""
-    return Dict("dict", {**_under(name, tensors), "document": document})
+    return Dict("dict", {**under(name, tensors), "document": document})
 
 
 _KINDS: dict[str, Callable[[Mapping[str, Any], str, Tensors], Any]] = {
@@ -111,7 +111,8 @@ _KINDS: dict[str, Callable[[Mapping[str, Any], str, Tensors], Any]] = {
 }
 
 
-def _under(name: str, tensors: Tensors) -> dict[str, Any]:
+def under(name: str, tensors: Tensors) -> dict[str, Any]:
+    """Return the tensors of a part, by what follows its name."""
     begin = f"{name}/"
     return {key.removeprefix(begin): value for key, value in tensors.items() if key.startswith(begin)}
 

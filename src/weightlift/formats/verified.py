@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import mmap
 import os
-from collections.abc import Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 
 from ..errors import MalformedError, TruncatedError, WeightliftError
@@ -13,7 +12,7 @@ from ..limits import Limits
 from ..sources import LocalFile, OwnMemory
 from ..tensors import Storage
 from ..writers.hashing import hash_of, hasher
-from ..writers.manifest import FileRecord, TensorRecord
+from ..writers.manifest import DAMAGED, FileRecord, TensorRecord
 from .base import Opening
 from .safetensors import read_plain
 
@@ -22,9 +21,11 @@ _BATCH = 8 << 20  # bytes that a thread reads before it asks for more
 _THREADS = min(4, os.cpu_count() or 1)
 _MAPPED = 1 << 20  # bytes: from here on a tensor gets pages of its own
 _ALIGNED = 64  # bytes: torch then takes the memory as it is
+_PRIVATE: dict[str, int] = {"flags": mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS} if hasattr(mmap, "MAP_PRIVATE") else {}
+"""Left alone, Python maps memory that a forked child shares: what that writes to its weights, all would have."""
+
 Span = tuple[Storage, int, int]
 """A tensor's storage with its first and last-plus-one byte in the file."""
-_DAMAGED = "it is damaged: take another step"
 
 
 def check_hash(name: str, data: bytes, wanted: str, nbytes: int, where: str) -> None:
@@ -34,9 +35,9 @@ def check_hash(name: str, data: bytes, wanted: str, nbytes: int, where: str) -> 
         MalformedError: another size or other bytes.
     """
     if len(data) != nbytes:
-        raise MalformedError(f"{len(data)} bytes", expected=f"{nbytes}", remedy=_DAMAGED, where=where)
+        raise MalformedError(f"{len(data)} bytes", expected=f"{nbytes}", remedy=DAMAGED, where=where)
     if (found := hash_of(name, data)) != wanted:
-        raise MalformedError(f"its {name} is {found}", expected=wanted, remedy=_DAMAGED, where=where)
+        raise MalformedError(f"its {name} is {found}", expected=wanted, remedy=DAMAGED, where=where)
 
 
 class DataFile:
@@ -56,11 +57,11 @@ class DataFile:
         self.record = record
         self.tensors = tensors
         if file.size != record.nbytes:
-            raise TruncatedError(f"{file.size} bytes", expected=f"{record.nbytes}", remedy=_DAMAGED, where=name)
+            raise TruncatedError(f"{file.size} bytes", expected=f"{record.nbytes}", remedy=DAMAGED, where=name)
         try:
             length = 8 + int.from_bytes(file.read_at(0, 8), "little")
             if length > min(file.size, limits.header_bytes + 8):
-                raise MalformedError(f"a header of {length - 8} bytes", remedy=_DAMAGED)
+                raise MalformedError(f"a header of {length - 8} bytes", remedy=DAMAGED)
             header = file.read_at(0, length)
             check_hash(hash_name, header, record.header, length, "header")
             self.plain, self.metadata = read_plain(file, Opening(limits))
@@ -89,9 +90,11 @@ class DataFile:
         def fill(batch: range) -> list[WeightliftError]:
             return [each for i in batch for each in self._filled(hash_name, spans[i], memories[i])]
 
-        with ThreadPoolExecutor(_THREADS) as threads:
-            found = threads.map(fill, _batches([len(memory) for memory in memories]))
-            problems = [each for batch in found for each in batch]
+        batches = list(_batches([len(memory) for memory in memories]))
+        if len(batches) < 2:
+            problems = [each for batch in batches for each in fill(batch)]
+        else:
+            problems = _on_threads(fill, batches)
         for (storage, _, _), memory in zip(spans, memories, strict=True):
             storage.data = OwnMemory(memory, storage.key)
         return problems
@@ -131,15 +134,22 @@ class DataFile:
             problems += self._compare(storage.key, own.hexdigest())
         if not problems and whole.hexdigest() != self.record.hash:
             found = f"its {hash_name} is {whole.hexdigest()}"
-            problems.append(MalformedError(found, expected=self.record.hash, remedy=_DAMAGED, where=self.name))
+            problems.append(MalformedError(found, expected=self.record.hash, remedy=DAMAGED, where=self.name))
         return problems
 
     def _compare(self, key: str, found: str) -> list[WeightliftError]:
         wanted = self.tensors[key].hash
         if found == wanted:
             return []
-        error = MalformedError(f"its bytes have the hash {found}", expected=wanted, remedy=_DAMAGED, where=self.name)
+        error = MalformedError(f"its bytes have the hash {found}", expected=wanted, remedy=DAMAGED, where=self.name)
         return [error.at(repr(key))]
+
+
+def _on_threads(fill: Callable[[range], list[WeightliftError]], batches: list[range]) -> list[WeightliftError]:
+    from concurrent.futures import ThreadPoolExecutor
+
+    with ThreadPoolExecutor(_THREADS) as threads:
+        return [each for batch in threads.map(fill, batches) for each in batch]
 
 
 def _batches(sizes: list[int]) -> Iterator[range]:
@@ -170,7 +180,7 @@ def _memories(sizes: list[int]) -> list[memoryview]:
 
 def _pages(nbytes: int) -> memoryview:
     """Return fresh memory that begins with a page, in large pages where it can: small ones cost much time."""
-    pages = mmap.mmap(-1, max(nbytes, 1))
+    pages = mmap.mmap(-1, max(nbytes, 1), **_PRIVATE)
     if nbytes >= _MAPPED and hasattr(mmap, "MADV_HUGEPAGE"):
         with suppress(OSError):  # a kernel without them
             pages.madvise(mmap.MADV_HUGEPAGE)

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping
 from itertools import accumulate, takewhile
 
 from ..tensors.computed import Lazy
+from ..tensors.torch_states import INSIDE
 from .resolve import Schema
 
-TRANSPARENT = ("module", "_orig_mod")
-"""What DataParallel and torch.compile put before every name."""
+TRANSPARENT = tuple(dict.fromkeys(INSIDE.values()))
+"""What DataParallel and torch.compile put before every name: "module", "_orig_mod"."""
 WRAPPERS = (*TRANSPARENT, "model", "state_dict", "net")
 """The same, and what training wrappers call the model; one inside another in any order, `model._orig_mod.`."""
 _DEEPEST, _MOST_PREFIXES = 3, 8

@@ -88,6 +88,10 @@ def _directory(path: str) -> SourceError:
         names = sorted(os.listdir(path))
     except OSError:
         names = []
+    steps = [n for n in names if os.path.isfile(os.path.join(path, n, "MANIFEST.json"))]
+    if steps:
+        told = f"`weightlift runs` lists them; name one, {os.path.join(path, steps[-1])} for instance"
+        return SourceError("a directory of checkpoints", expected="one of them", remedy=told, where=path)
     likely = [n for n in names if n.endswith(".index.json")] or [
         n for n in names if n.endswith((".safetensors", ".pt", ".pth", ".bin", ".ckpt"))
     ]

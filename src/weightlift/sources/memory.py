@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-import mmap
-
+from ..typed import TYPE_CHECKING
 from .base import Source
+
+if TYPE_CHECKING:
+    import mmap
 
 
 class Memory(Source):

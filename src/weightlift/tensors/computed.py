@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from ..dtypes import DType
 from ..typed import TYPE_CHECKING, Any
 from ..values import dataclass
-from .lazy import Tensor, product
+from .lazy import Composite, Tensor, product
 
 if TYPE_CHECKING:
     import numpy as np
@@ -102,3 +102,14 @@ class Computed:
 
 
 Lazy = Tensor | Computed
+
+
+def strided_parts(value: Any) -> Iterator[Tensor]:
+    """Yield every strided tensor that a tensor is made of, itself where it is one; of anything else none."""
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, Composite):
+        yield from value.parts.values()
+    elif isinstance(value, Computed):
+        for part in value.inputs:
+            yield from strided_parts(part)

@@ -5,7 +5,7 @@ Shapes and strides are in elements, outermost first, as torch gives them.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from ..dtypes import DType
 from ..errors import LimitError, TensorError, TruncatedError, UnsupportedError
@@ -296,6 +296,17 @@ def product(sizes: tuple[int, ...]) -> int:
     for size in sizes:
         numel *= size
     return numel
+
+
+def is_dense(shape: Sequence[int], stride: Sequence[int]) -> bool:
+    """Whether elements lie without gaps or overlaps, in whatever order of the dimensions."""
+    expected = 1
+    for step, size in sorted(zip(stride, shape, strict=True)):
+        if size != 1:
+            if step != expected:
+                return False
+            expected *= size
+    return True
 
 
 def rows_first(shape: tuple[int, ...]) -> tuple[int, ...]:

@@ -13,6 +13,7 @@ from functools import partial
 
 from ..errors import PlanError, WeightliftError
 from ..typed import Any
+from .lazy import is_dense
 from .torch_memory import View
 from .torch_modules import ModuleTarget, Slot
 
@@ -169,11 +170,8 @@ def _lie_alike(old: Any, new: Any) -> bool:
         new.dtype, new.shape, new.stride(),
     ):  # fmt: skip
         return False
-    dense = 1
-    for step, size in sorted(zip(old.stride(), old.shape, strict=True)):
-        if size > 1 and step != dense:
-            return False
-        dense *= size
+    if not is_dense(old.shape, old.stride()):
+        return False
     bits_differ = old.is_conj() or old.is_neg() or new.is_conj() or new.is_neg()
     return not bits_differ and _place(old) != _place(new)
 

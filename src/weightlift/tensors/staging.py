@@ -7,11 +7,11 @@ same buffers are filled again, so that only the first call waits for memory to b
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 
 from ..typed import Any
 from ..values import replace
-from .computed import Computed
+from .computed import Computed, strided_parts
 from .lazy import Composite, Storage, Tensor
 from .live_memory import ArrayMemory, TorchMemory
 
@@ -41,7 +41,7 @@ class Staging:
         """
         spans: dict[int, _Spans] = {}
         for value in tensors.values():
-            for part in _parts(value):
+            for part in strided_parts(value):
                 if part.numel and isinstance(part.storage.data, TorchMemory | ArrayMemory):
                     spans.setdefault(id(part.storage), _Spans(part.storage)).add(*part.extent)
         free: dict[tuple[type, int], list[Any]] = {}
@@ -110,17 +110,6 @@ def _staged(value: Any, spans: Mapping[int, _Spans], made: dict[int, Any]) -> An
             made[id(value)] = replace(value, inputs=tuple(_staged(part, spans, made) for part in value.inputs))
         return made[id(value)]
     return value
-
-
-def _parts(value: Any) -> Iterator[Tensor]:
-    """Every strided tensor that a value is made of."""
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, Composite):
-        yield from value.parts.values()
-    elif isinstance(value, Computed):
-        for part in value.inputs:
-            yield from _parts(part)
 
 
 def _merged(runs: list[tuple[int, int]]) -> list[tuple[int, int]]:

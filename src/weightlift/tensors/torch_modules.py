@@ -44,9 +44,9 @@ class Slot:
 
     @property
     def shape(self) -> tuple[int, ...] | None:
-        """The sizes; None for a lazy module's parameter that has none yet."""
+        """The sizes; None for a lazy module's parameter that has none yet, and for rows of several sizes."""
         lazy = hasattr(self.tensor, "materialize") and _is_uninitialised(self.tensor)
-        return None if lazy else tuple(self.tensor.shape)
+        return None if lazy or self.tensor.is_nested else tuple(self.tensor.shape)
 
     @property
     def nbytes(self) -> int:

@@ -99,11 +99,13 @@ def load_optimizer(
 
 
 def _keep_types(optimizer: Any, state: Mapping[Any, Any], groups: list[dict[str, Any]]) -> None:
-    """Put back the tensors whose element type has changed on the way."""
+    """Put back the tensors whose element type has changed on the way, and texts, which are taken apart there."""
     for group, live in zip(groups, optimizer.param_groups, strict=True):
         for i, parameter in zip(group["params"], live["params"], strict=True):
             held = getattr(optimizer, "state", {}).get(parameter, {})
             for key, value in state.get(i, {}).items():
                 taken = held.get(key)
-                if hasattr(value, "dtype") and hasattr(taken, "dtype") and taken.dtype != value.dtype:
+                if isinstance(value, str | bytes):
+                    held[key] = value
+                elif hasattr(value, "dtype") and hasattr(taken, "dtype") and taken.dtype != value.dtype:
                     held[key] = value.to(taken.device)

@@ -9,7 +9,7 @@ from ..dtypes import DType
 from ..errors import PlanError, UnsupportedError
 from ..typed import Any
 
-_INSIDE = {
+INSIDE = {
     "torch.nn.parallel.distributed.DistributedDataParallel": "module",
     "torch.nn.parallel.data_parallel.DataParallel": "module",
     "torch._dynamo.eval_frame.OptimizedModule": "_orig_mod",
@@ -24,10 +24,17 @@ def unwrapped(module: Any) -> Any:
     """
     while True:
         kinds = (f"{cls.__module__}.{cls.__qualname__}" for cls in type(module).__mro__)
-        inside = next((_INSIDE[kind] for kind in kinds if kind in _INSIDE), "")
+        inside = next((INSIDE[kind] for kind in kinds if kind in INSIDE), "")
         if not inside:
             return module
         module = getattr(module, inside)
+
+
+def _copied(value: Any) -> Any:
+    try:
+        return deepcopy(value)
+    except NotImplementedError:  # torch's deepcopy has no word for compressed sparse tensors
+        return value.detach().clone()
 
 
 def set_state(module: Any, state: Mapping[str, Any], versions: Any, name: str) -> Callable[[], object]:
@@ -40,7 +47,10 @@ def set_state(module: Any, state: Mapping[str, Any], versions: Any, name: str) -
     """
     from collections import OrderedDict
 
-    before = deepcopy(module.state_dict())
+    held = module.state_dict()
+    before = OrderedDict((key, _copied(value)) for key, value in held.items())
+    if hasattr(held, "_metadata"):
+        before._metadata = deepcopy(held._metadata)  # type: ignore[attr-defined] # noqa: SLF001 - as below
 
     def back() -> None:
         module.load_state_dict(before)

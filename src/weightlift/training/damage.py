@@ -10,12 +10,9 @@ import errno
 import os
 import stat
 
-from ..errors import LimitError, MalformedError, MissingDependencyError, SourceError, UnsupportedError, WeightliftError
-from ..writers.hashing import HASH_NAMES, hash_of
-from ..writers.manifest import Manifest
+from ..errors import LimitError, MalformedError, SourceError, UnsupportedError, WeightliftError
+from ..writers.manifest import Manifest, is_whole
 from .listing import manifest_bytes
-
-_LAST_FIELD = b',"manifest_hash":"'
 
 
 def is_damage(error: WeightliftError, path: str) -> bool:
@@ -23,25 +20,18 @@ def is_damage(error: WeightliftError, path: str) -> bool:
     if isinstance(error.__cause__, OSError):
         return error.__cause__.errno == errno.EIO
     if isinstance(error, UnsupportedError):
-        return not _says_so_itself(path)
+        return not _is_of_a_newer_version(path)
     if isinstance(error, SourceError):
         return _is_incomplete(path)
     return isinstance(error, MalformedError | LimitError)
 
 
-def _says_so_itself(path: str) -> bool:
-    """Whether the manifest's own hash agrees: then it is of a newer version, and no damaged one of this."""
+def _is_of_a_newer_version(path: str) -> bool:
+    """Whether the manifest's own hash agrees: then it is no damaged one of this version."""
     try:
-        body, _, last = manifest_bytes(path).rpartition(_LAST_FIELD)
+        return is_whole(manifest_bytes(path))
     except WeightliftError:
         return False
-    for name in HASH_NAMES:
-        try:
-            if hash_of(name, body + b"}").encode() == last[:-2]:
-                return True
-        except MissingDependencyError:
-            continue
-    return False
 
 
 def _is_incomplete(path: str) -> bool:

@@ -10,9 +10,11 @@ import os
 from contextlib import suppress
 
 from ..errors import StoreError, WeightliftError, WriteError, printable, shown
-from ..writers.directory import clear_leftovers, make_ancestors, remove_directory
+from ..writers.directory import remove_directory
 from ..writers.flushing import flush_folder
+from ..writers.leftovers import clear_leftovers
 from ..writers.manifest import PINNED
+from ..writers.target import make_ancestors, refuse_in_the_way
 from .listing import Contents, Lister, StoredStep, leftover_of, set_aside, shown_name, step_name, stranger
 from .lock import DirectoryLock
 
@@ -52,6 +54,7 @@ class StoreFolder:
             StoreError, WriteError: the directory cannot be written to.
         """
         if make and not os.path.isdir(self.path):
+            refuse_in_the_way(self.path)
             try:
                 make_ancestors(self.path, [])
             except OSError as error:

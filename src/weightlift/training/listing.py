@@ -11,14 +11,13 @@ from ..errors import MalformedError, StoreError, WeightliftError, shown
 from ..limits import DEFAULT_LIMITS
 from ..typed import Any
 from ..values import dataclass, field
-from ..writers.manifest import MANIFEST, PINNED, STATE, Manifest
+from ..writers.leftovers import leftover
+from ..writers.manifest import MANIFEST, PINNED, Manifest, is_own_name
+from ..writers.target import at_once
 
 _PREFIX = "step-"
 _SET_ASIDE = ".broken"
-_OLD = ".old"
 _MOST_DIGITS = 18
-_MARKS = (MANIFEST, STATE, "data-00001.safetensors")
-"""What only a checkpoint of ours has in its directory; with one of them it is ours, whole or broken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,20 +98,25 @@ def stranger(path: str) -> str:
         names = os.listdir(path)
     except OSError as error:
         return f"cannot be looked at: {error.strerror}"
-    return "" if any(mark in names for mark in _MARKS) else "a directory that holds no checkpoint"
+    is_ours = any(is_own_name(name) and name != PINNED for name in names)  # whole or broken
+    return "" if is_ours else "a directory that holds no checkpoint"
 
 
 def manifest_bytes(path: str) -> bytes:
     """Return the text of the manifest in a checkpoint's directory.
 
     Raises:
-        MalformedError: there is none. StoreError: it cannot be read.
+        MalformedError: there is none, or it is no file. StoreError: it cannot be read.
     """
     try:
-        with open(os.path.join(path, MANIFEST), "rb") as file:
-            return file.read(DEFAULT_LIMITS.header_bytes + 1)
+        with open(os.path.join(path, MANIFEST), "rb", opener=at_once) as file:
+            if stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                return file.read(DEFAULT_LIMITS.header_bytes + 1)
+        raise MalformedError("is no file", where=MANIFEST)
     except FileNotFoundError:
         raise MalformedError("is missing; without it nothing can be verified", where=MANIFEST) from None
+    except IsADirectoryError:
+        raise MalformedError("is a directory", expected="a file", where=MANIFEST) from None
     except OSError as error:
         raise StoreError(f"cannot be read: {error.strerror}", where=MANIFEST) from None
 
@@ -192,13 +196,14 @@ def _read(step: int, path: str) -> StoredStep:
 
 def leftover_of(name: str) -> str:
     """Return the name of the checkpoint that a crash left this directory of, "" where it is nothing of the kind."""
-    owner = name[1:].partition(".")[0]
-    return owner if name.startswith(f".{_PREFIX}") and step_of(owner) is not None else ""
+    owner, _ = leftover(name)
+    return owner if step_of(owner) is not None else ""
 
 
 def shown_name(name: str) -> str:
     """Return the name that a directory has, or gets back where a replacement of it was cut off: `.step-000123.old`."""
-    return name[1:].removesuffix(_OLD) if name.startswith(f".{_PREFIX}") and name.endswith(_OLD) else name
+    owner, kind = leftover(name)
+    return owner if kind == "old" and owner.startswith(_PREFIX) else name
 
 
 def set_aside(path: str) -> str:

@@ -29,7 +29,8 @@ class Resumed:
     step: int | None
     metrics: Mapping[str, float]
     values: Mapping[str, Any]
-    """Every part that is plain data, `meta` above all, whether or not it was asked for."""
+    """Every part that is plain data, `meta` above all, whether or not it was asked for; of a list or dict of parts
+    what is plain data in it."""
     notes: tuple[str, ...]
 
     def __getitem__(self, name: str) -> Any:
@@ -47,16 +48,16 @@ def resume(path: str | os.PathLike[str], *, plan: Plans = None, types: Sequence[
         path: the directory of one checkpoint.
         plan: how the weights of `model` go into the changed one (a `Plan` or its file), or part -> plan.
         types: classes that records in plain values may become again (dataclasses, enums, named tuples).
-        parts: live objects by the names that they were saved under.
+        parts: live objects by the names that they were saved under; without any, only plain values are read.
 
     Raises:
         MalformedError, TruncatedError: the checkpoint is damaged; it says which file or tensor.
         PlanError: it does not fit the live objects, which are as they were.
     """
-    run = TrainState(**parts)
+    run = as_state(parts) if parts else TrainState()
     if are_on(run):
         return on_ranks(path, run, plan=plan, types=types)
-    return restore(open_step(path, verify="when read"), run, plan=plan, types=types)
+    return _restored(open_step(path), run, plan=plan, types=types)
 
 
 def on_ranks(path: str | os.PathLike[str], run: TrainState, *, plan: Plans, types: Sequence[type]) -> Resumed:
@@ -70,7 +71,10 @@ def restore(
     step: Step, run: TrainState | Mapping[str, Any], *, plan: Plans = None, types: Sequence[type] = ()
 ) -> Resumed:
     """Bring the parts of a run to what an opened checkpoint has; see `resume`."""
-    state = as_state(run)
+    return _restored(step, as_state(run), plan=plan, types=types)
+
+
+def _restored(step: Step, state: TrainState, *, plan: Plans, types: Sequence[type]) -> Resumed:
     refuse_other_world(step.state, state, step.path)
     saved = parts_of(step)
     absent = [name for name in state if name not in saved]
@@ -86,17 +90,26 @@ def restore(
     filling = Filling(step.tensors, parameter_names(state), plans, modules, tuple(types), notes=notes)
     try:
         filled = {name: fill_part(saved[name], part, name, filling) for name, part in state.items()}
-        values = {
-            name: filled[name] if name in filled else filling.value(document.get("value"), name)
-            for name, document in saved.items()
-            if document.get("kind") == "value"
-        }
+        values = _values(saved, filled, "", filling)
         commit_all(filling.changes)
     except WeightliftError as error:
         raise error.at(os.fspath(step.path)) from None
-    if isinstance(run, TrainState):
-        run.parts.update(filled)
+    state.parts.update(filled)
     return Resumed(os.fspath(step.path), step.manifest.step, step.manifest.metrics, values, tuple(filling.notes))
+
+
+def _values(documents: Mapping[str, Any], filled: Mapping[str, Any], begin: str, filling: Filling) -> dict[str, Any]:
+    """Return the plain data among parts by name; of several parts, what is plain data in them."""
+    out: dict[str, Any] = {}
+    for name, document in documents.items():
+        if document.get("kind") == "value":
+            known = not begin and name in filled
+            out[name] = filled[name] if known else filling.value(document.get("value"), f"{begin}{name}")
+        elif document.get("kind") == "several" and (
+            inside := _values(document["items"], {}, f"{begin}{name}/", filling)
+        ):
+            out[name] = inside
+    return out
 
 
 def parts_of(step: Step) -> Mapping[str, Any]:
@@ -132,13 +145,24 @@ def fill_part(document: Mapping[str, Any], part: Any, name: str, filling: Fillin
 
 
 def commit_all(changes: Sequence[Change]) -> None:
-    """Carry out every change, or none: what was done is taken back in the reverse order."""
+    """Carry out every change, or none: what was done is taken back in the reverse order.
+
+    A part that fails twice, at its new state and at its old one, keeps no other from being put back.
+    """
     done: list[Callable[[], object]] = []
     try:
         for change in changes:
             done.append(change.undo)
             change.commit()
-    except BaseException:
+    except BaseException as error:
+        interrupt = None
         for undo in reversed(done):
-            undo()
+            try:
+                undo()
+            except Exception as second:  # noqa: BLE001 - the first error is the one to be seen
+                error.add_note(f"and a part does not take its old state back: {second}")
+            except BaseException as second:  # noqa: BLE001 - raised below, when the rest is back
+                interrupt = second
+        if interrupt is not None:
+            raise interrupt from error
         raise

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from ..errors import MalformedError, SourceError, StoreError, WeightliftError, plural
 from ..typed import TYPE_CHECKING, Any
-from ..writers.directory import settled
+from ..writers.leftovers import settled
 from .damage import is_damage
 from .folder import StoreFolder
 from .keep import Keep, kept

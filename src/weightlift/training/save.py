@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import operator
 import os
 from collections.abc import Callable, Iterable, Mapping
 
 from ..codec import Encoder
-from ..errors import StateDictError, UnsupportedError
+from ..errors import StateDictError, UnsupportedError, shown
 from ..patterns import pattern
 from ..tensors.torch_modules import ModuleTarget, is_module
 from ..tensors.torch_states import unwrapped
 from ..typed import Any
 from ..values import dataclass
-from ..writers.step import WrittenStep, write_step
+from ..writers.hashing import DEFAULT_HASH
+from ..writers.step import WrittenStep, state_document, write_step
+from .metrics import metric_values
 from .parts import Reading, kind_of
 from .parts.several import items_of
 from .ranks import are_on
@@ -41,7 +44,7 @@ def save(
     metrics: Mapping[str, float] | None = None,
     select: Select = None,
     without: Iterable[str] = (),
-    hash: str = "xxh3",  # noqa: A002 - the word of the manifest
+    hash: str = DEFAULT_HASH,  # noqa: A002 - the word of the manifest
     progress: Callable[[int, int], None] | None = None,
     **parts: Any,
 ) -> WrittenStep:
@@ -61,27 +64,39 @@ def save(
         parts: model=, optimizer=, scheduler=, scaler=, ema=, data=, rng=True, meta=, or any other name.
 
     Raises:
-        UnsupportedError: what cannot be written without pickle, all of it, each by its path.
+        UnsupportedError: what cannot be written without pickle, all of it, each by its path; a step that is no number.
+        StoreError: a metric that is no number.
         WriteError: the disk does not take it.
     """
     run = TrainState(**parts)
+    number, values = None if step is None else _whole(step), metric_values(metrics)
     if are_on(run):
         from .ranks import saving
 
         options: dict[str, Any] = {"select": select, "without": without, "hash": hash, "progress": progress}
-        return saving.save(path, run, step=step, metrics=metrics, **options)
+        return saving.save(path, run, step=number, metrics=values, **options)
     collected = collect(run, select=select, without=without)
     return write_step(
         path,
         collected.tensors,
         collected.document,
-        step=step,
-        metrics=metrics or {},
+        step=number,
+        metrics=values,
         parts=collected.parts,
         partial=collected.partial,
         hash=hash,
         progress=progress,
     )
+
+
+def _whole(step: Any) -> int:
+    """Return a step as a plain integer; those of numpy and torch are taken."""
+    try:
+        if not isinstance(step, bool):
+            return operator.index(step)
+    except (TypeError, ValueError, RuntimeError):  # what tensors of several elements raise is torch's business
+        pass
+    raise UnsupportedError(f"step={shown(step)}", expected="a whole number")
 
 
 def collect(
@@ -116,7 +131,7 @@ def collect(
     choice.check()
     parts = {name: part["kind"] for name, part in document.items()}
     partial = (*left, *sorted(choice.cut))
-    return Collected(reading.encoder.tensors, {"weightlift_state": 1, "parts": document}, parts, partial)
+    return Collected(reading.encoder.tensors, state_document(document), parts, partial)
 
 
 def _check_name(name: str) -> None:
@@ -162,12 +177,17 @@ def _is_parameter(value: Any) -> bool:
 
 
 def parameter_names(state: Mapping[str, Any]) -> dict[int, str]:
-    """Return the id of every parameter of every module of a run -> the name of its weight in the data files."""
+    """Return the id of every parameter of every module of a run -> the name of its weight in the data files.
+
+    What a module's hooks leave out of its state dict, or rename, has the name that `named_parameters` gives.
+    """
     names: dict[int, str] = {}
     for name, module in modules_of(state).items():
-        for key, slot in ModuleTarget(unwrapped(module)).slots.items():
-            if slot.is_parameter:
-                names.setdefault(id(slot.tensor), f"{name}/{key}")
+        inside = unwrapped(module)
+        slots = ModuleTarget(inside).slots
+        held = [(key, slot.tensor) for key, slot in slots.items() if slot.is_parameter]
+        for key, tensor in (*held, *inside.named_parameters(remove_duplicate=False)):
+            names.setdefault(id(tensor), f"{name}/{key}")
     return names
 
 
@@ -177,7 +197,7 @@ def modules_of(state: Mapping[str, Any]) -> dict[str, Any]:
     for name, part in state.items():
         if is_module(part):
             found[name] = part
-        elif not isinstance(part, str) and isinstance(part, list | tuple | Mapping):
+        elif isinstance(part, list | tuple | Mapping) and kind_of(name, part).name == "several":
             found |= {f"{name}/{key}": item for key, item in modules_of(_texts(items_of(part))).items()}
     return found
 

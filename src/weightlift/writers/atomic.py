@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from ..errors import WriteError
+from .flushing import flush, flush_folder
 
 
 @contextmanager
@@ -43,12 +44,13 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[int]:
     done = False
     try:
         yield fd
-        os.fsync(fd)
+        flush(fd)
         closing, fd = fd, -1  # a descriptor is gone even where closing it fails
         os.close(closing)
         os.replace(temporary, real)
         done = True
-        _flush_folder(folder)
+        with suppress(OSError):  # the file is there; not every file system can do this for folders
+            flush_folder(folder)
     except OSError as error:
         raise WriteError(f"cannot be written: {error.strerror}", where=target) from None
     finally:
@@ -57,13 +59,3 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[int]:
         if not done:
             with suppress(OSError):
                 os.unlink(temporary)
-
-
-def _flush_folder(folder: str) -> None:
-    """Make a rename durable. Some file systems cannot do this for folders; the file itself is safe."""
-    with suppress(OSError):
-        fd = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)

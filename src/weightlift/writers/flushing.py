@@ -34,7 +34,7 @@ def flush_folder(path: str) -> None:
     Raises:
         OSError: the disk failed.
     """
-    fd = os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    fd = open_folder(path)
     try:
         flush(fd)
     except OSError as error:
@@ -42,3 +42,12 @@ def flush_folder(path: str) -> None:
             raise
     finally:
         os.close(fd)
+
+
+def open_folder(path: str) -> int:
+    """Return a descriptor of a directory, which stays this one whatever becomes of its name.
+
+    Raises:
+        OSError: there is none.
+    """
+    return os.open(path, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))

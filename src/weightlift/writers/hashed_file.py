@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import suppress
 
 from ..typed import TYPE_CHECKING, Self
 from .flushing import flush
@@ -81,8 +82,10 @@ class HashedFile:
             from threading import Thread
 
             self._behind = 0
-            self._early = Thread(target=self._flush_early, args=(self._fd,))
-            self._early.start()
+            thread = Thread(target=self._flush_early, args=(self._fd,))
+            with suppress(RuntimeError):  # no more threads, or the interpreter is ending: all is flushed at the end
+                thread.start()
+                self._early = thread
 
     def _flush_early(self, fd: int) -> None:
         try:

@@ -10,11 +10,11 @@ import json
 import math
 from collections.abc import Mapping
 
-from ..errors import LimitError, MalformedError, UnsupportedError, WeightliftError, shown
+from ..errors import LimitError, MalformedError, MissingDependencyError, UnsupportedError, WeightliftError, shown
 from ..limits import DEFAULT_LIMITS
 from ..typed import Any
 from ..values import dataclass, field
-from .hashing import DEFAULT_HASH, hash_digits, hash_of
+from .hashing import DEFAULT_HASH, HASH_NAMES, hash_digits, hash_of
 
 MANIFEST = "MANIFEST.json"
 STATE = "state.json"
@@ -23,6 +23,9 @@ PINNED = "PINNED"
 VERSION = 1
 BEGIN = b'{"weightlift":'
 """How every manifest begins, whatever its version."""
+
+DAMAGED = "it is damaged: take another step"
+"""The remedy where a checkpoint is not what its manifest says."""
 
 _SELF = b',"manifest_hash":'
 _FIELDS = ("weightlift", "hash", "step", "metrics", "parts", "partial", "written", "files", "tensors", "manifest_hash")
@@ -135,6 +138,18 @@ class Manifest:
             raise error.at(MANIFEST) from None
 
 
+def is_whole(data: bytes) -> bool:
+    """Whether a manifest of any version has the hash at its end, by a hash known here: then it is not damaged."""
+    body, _, last = data.rpartition(_SELF)
+    for name in HASH_NAMES:
+        try:
+            if last == b'"' + hash_of(name, body + b"}").encode() + b'"}':
+                return True
+        except MissingDependencyError:
+            continue
+    return False
+
+
 def _canonical(document: Any) -> bytes:
     return json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii")
 
@@ -149,9 +164,7 @@ def _manifest(data: bytes) -> Manifest:
     claimed = _digest(tree["manifest_hash"], digits, "manifest_hash")
     found = hash_of(name, data[:at] + b"}")
     if data[at:] != _SELF + b'"' + claimed.encode() + b'"}' or found != claimed:
-        raise MalformedError(
-            f"its {name} is {found}", expected=f"{claimed} as it says itself", remedy="it is damaged: take another step"
-        )
+        raise MalformedError(f"its {name} is {found}", expected=f"{claimed} as it says itself", remedy=DAMAGED)
     files = {key: _file(key, about, digits) for key, about in _object(tree["files"], "files").items()}
     tensors = {key: _tensor(key, about, digits, files) for key, about in _object(tree["tensors"], "tensors").items()}
     if STATE not in files:
@@ -208,7 +221,11 @@ def _number_out(name: str, value: float) -> float | str:
         )  # fmt: skip
     if isinstance(value, int) and not -_MOST <= value < _MOST:
         raise UnsupportedError("an integer of more than 64 bits", expected="a number", where=f"metric {name!r}")
-    value = int(value) if isinstance(value, int) else float(value)  # of a subclass, what JSON has
+    return spelled(int(value) if isinstance(value, int) else float(value))  # of a subclass, what JSON has
+
+
+def spelled(value: float) -> float | str:
+    """Return a number as JSON takes it: one that is not finite as "nan", "inf" or "-inf"."""
     if isinstance(value, int) or math.isfinite(value):
         return value
     return "nan" if math.isnan(value) else "inf" if value > 0 else "-inf"

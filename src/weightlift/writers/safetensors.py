@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterable, Mapping
+from itertools import chain
 
 from ..errors import MalformedError, WeightliftError, WriteError
-from ..tensors.computed import Computed, Lazy
+from ..tensors.computed import Computed, Lazy, strided_parts
 from ..tensors.pack import is_verbatim, packed_chunks
 from ..typed import Any
 from ..values import dataclass
@@ -77,12 +78,10 @@ def refuse_own_sources(path: str | os.PathLike[str], tensors: Iterable[Lazy]) ->
     if not os.path.exists(path):
         return
     there = os.stat(path)
-    waiting, seen = list(tensors), set()
-    while waiting:
-        tensor = waiting.pop()
-        if isinstance(tensor, Computed):
-            waiting += tensor.inputs
-        elif tensor.numel and (located := tensor.storage.source().file_range(0, 0)) and located[0] not in seen:
+    seen = set()
+    for part in chain.from_iterable(map(strided_parts, tensors)):
+        located = part.storage.source().file_range(0, 0) if part.numel else None
+        if located and located[0] not in seen:
             seen.add(located[0])
             if os.path.samestat(there, os.fstat(located[0])):
                 raise WriteError("is a file that is read from", expected="another name", where=os.fspath(path))

@@ -17,16 +17,19 @@ from ..tensors.computed import Computed, Lazy
 from ..tensors.pack import is_verbatim, packed_chunks
 from ..typed import Any
 from ..values import dataclass
-from .directory import durable_directory, refuse_in_the_way, target_of
+from .directory import durable_directory
 from .hashed_file import HashedFile
 from .hashing import DEFAULT_HASH, hash_digits, hash_of, hasher
 from .layout import Layout, plan_layout
 from .manifest import MANIFEST, STATE, FileRecord, Manifest, TensorRecord, data_name
 from .safetensors import Progress
 from .shards import shard_entries
+from .target import refuse_in_the_way, target_of
 
 MAX_FILE_BYTES = 4 << 30
 """Bytes of tensors in one data file, unless one tensor alone is larger."""
+
+STATE_VERSION = 1
 
 _CHUNK = 1 << 20  # hashed and written while it is in the cache
 _BESIDE = 1 << 16  # bytes that the file system itself may need for a directory and its entries
@@ -228,6 +231,11 @@ def _pieces(chunk: bytes | bytearray | memoryview) -> Iterator[memoryview]:
     view = memoryview(chunk)
     for at in range(0, len(view), _CHUNK):
         yield view[at : at + _CHUNK]
+
+
+def state_document(parts: Mapping[str, Any], **about: Any) -> dict[str, Any]:
+    """Return what state.json holds: the document of each part, and what else is said about all of them."""
+    return {"weightlift_state": STATE_VERSION, **about, "parts": dict(parts)}
 
 
 def state_text(state: Mapping[str, Any]) -> bytes:

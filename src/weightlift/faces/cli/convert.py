@@ -9,6 +9,7 @@ import sys
 from ...actions.convert import Conversion, convert
 from ...errors import SourceError, UnsupportedError, plural, printable
 from ...typed import TYPE_CHECKING
+from ...writers.hashing import DEFAULT_HASH, HASH_NAMES
 from ..text import human_bytes
 from .progress import progress_line
 from .signals import ended_by_signals
@@ -31,7 +32,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help="the optimizer's parameters, one name a line in the order of its groups; PART=FILE for one of several",
     )
-    parser.add_argument("--hash", choices=("xxh3", "blake3", "sha256"), help="of files and tensors (default: xxh3)")
+    parser.add_argument("--hash", choices=HASH_NAMES, help=f"of files and tensors (default: {DEFAULT_HASH})")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -43,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
             arguments.out,
             without=arguments.without or (),
             names=names,
-            hash=arguments.hash or "xxh3",
+            hash=arguments.hash or DEFAULT_HASH,
             progress=progress,
         )
     if arguments.json:

@@ -14,8 +14,8 @@ from ...values import dataclass
 from . import roles
 from .base import Bundle, Item
 from .configs import plain_configs
-from .optimizers import Homes, optimizer_document, unnamed
-from .weights import module_document, own_attributes, weights_of
+from .optimizers import Homes, document_of, unnamed
+from .weights import own_attributes, weights_of
 
 Names = Mapping[str, Sequence[str]] | Sequence[str] | None
 _MOST_TOLD = 4
@@ -96,7 +96,7 @@ class _Work:
         """Return the document of one part."""
         if item.kind == "module":
             self.notes += [f"{name}: {note}" for note in self.weights[name].notes]
-            made = module_document(self.weights[name], name, self.encoder)
+            made = self.weights[name].document(name, self.encoder)
         elif item.kind == "optimizer":
             return {"kind": item.kind, **self._optimizer(item, name)}
         elif item.kind == "several":
@@ -115,7 +115,7 @@ class _Work:
 
     def _optimizer(self, item: Item, name: str) -> dict[str, Any]:
         try:
-            made, note = optimizer_document(item.value, name, self.homes, self.names.get(name), self.encoder)
+            made, note = document_of(item.value, name, self.homes, self.names.get(name), self.encoder)
         except PlanError as error:
             self.unnamed.append((name, error))
             return {}

@@ -8,9 +8,9 @@ from ...codec import Encoder
 from ...errors import PlanError
 from ...mapping.optimizer_names import Saved, names_of, saved_optimizer
 from ...typed import Any
+from ..parts.documents import GROUPS, STATE, optimizer_document
 from .weights import Weights
 
-STATE, GROUPS = "state", "param_groups"
 Homes = Mapping[str, Weights]
 """Part -> the weights that an optimizer may have trained."""
 
@@ -30,7 +30,7 @@ def unnamed(problems: Sequence[tuple[str, PlanError]], *, one: bool) -> PlanErro
     return PlanError(told, remedy=remedy)
 
 
-def optimizer_document(
+def document_of(
     held: Mapping[str, Any], name: str, homes: Homes, names: Sequence[str] | None, encoder: Encoder
 ) -> tuple[dict[str, Any], str]:
     """Return (the document of an optimizer part, how its parameters were named).
@@ -41,20 +41,9 @@ def optimizer_document(
     held, own = _by_integers(held)
     saved = saved_optimizer({STATE: _of_parameters(held), GROUPS: held[GROUPS]})
     full, note = _named(saved, homes, names if names is not None else own, is_given=names is not None)
-    loose = {key: value for key, value in held[STATE].items() if key not in full}
-    rest = {key: value for key, value in held.items() if key not in (STATE, GROUPS)}
-    encode = encoder.encode
-    document = {
-        "class": None,
-        "groups": [
-            {"params": [full[i] for i in group.ids], "options": encode(dict(group.options), f"{name}/group{at}")}
-            for at, group in enumerate(saved.groups)
-        ],
-        "state": {full[i]: encode(dict(fields), f"{name}/{full[i]}") for i, fields in saved.state.items()},
-        "loose": encode(loose, f"{name}/loose") if loose else None,
-        "rest": encode(rest, f"{name}/rest") if rest else None,
-    }
-    return document, note
+    groups = [(group.ids, group.options) for group in saved.groups]
+    state = {**held[STATE], **{i: dict(fields) for i, fields in saved.state.items()}}
+    return optimizer_document(name, {**held, STATE: state}, groups, full, encoder, class_name=None), note
 
 
 def _of_parameters(held: Mapping[str, Any]) -> dict[Any, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from ...codec import Encoder
+from ...mapping.wrappers import TRANSPARENT
 from ...modules.module import is_module, module_attributes
 from ...pickles import Dict, Object
 from ...selection import find_candidates
@@ -13,10 +14,11 @@ from ...tensors import Composite, Tensor
 from ...tensors.computed import Computed, Lazy
 from ...typed import Any
 from ...values import dataclass
+from ..parts.documents import module_document
 from .base import Item
 
-_TRANSPARENT = ("module.", "_orig_mod.")
-"""What DataParallel and torch.compile put before every name; a resume looks inside of them, too."""
+_TRANSPARENT = tuple(f"{word}." for word in TRANSPARENT)
+"""What a resume looks inside of, too."""
 
 _ORDERED = ("torch-zip", "torch-legacy", "torch-tar", "torchscript", "pickle", "archive")
 """Formats whose state dicts have the order of the module. Others sort their names, or may have: safetensors do."""
@@ -44,6 +46,12 @@ class Weights:
     notes: tuple[str, ...]
     is_ordered: bool
     """Whether the order of the names is that of the module, which optimizers count by."""
+
+    def document(self, name: str, encoder: Encoder) -> dict[str, Any]:
+        """Return the document of a module part; its tensors are entered in the encoder."""
+        tensors = {key for key, value in self.entries.items() if isinstance(value, Tensor | Composite | Computed)}
+        about: dict[str, Any] = {"class_name": self.class_name, "versions": self.versions}
+        return module_document(name, self.entries, tensors, encoder, **about)
 
     @property
     def tensors(self) -> dict[str, Lazy]:
@@ -86,21 +94,6 @@ def _inside(key: str, stripped: str) -> str:
 
 def _is_inside(key: str, stripped: str) -> bool:
     return key.startswith(stripped) or key == stripped.removesuffix(".")
-
-
-def module_document(weights: Weights, name: str, encoder: Encoder) -> dict[str, Any]:
-    """Return the document of a module part; its tensors are entered in the encoder."""
-    tensors = {k: value for k, value in weights.entries.items() if isinstance(value, Tensor | Composite | Computed)}
-    for key, value in tensors.items():
-        encoder.add(f"{name}/{key}", value)
-    others = {key: value for key, value in weights.entries.items() if key not in tensors}
-    return {
-        "class": weights.class_name,
-        "order": list(weights.entries) if others else None,
-        "values": {key: encoder.encode(value, f"{name}/{key}") for key, value in others.items()},
-        "versions": encoder.encode(weights.versions and dict(weights.versions), name),
-        "left_out": [],
-    }
 
 
 def own_attributes(module: Any) -> dict[str, dict[str, Any]]:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from ...codec import Encoder, decode
 from ...errors import MalformedError, WeightliftError
+from ...formats.step_parts import under
 from ...mapping.apply import staged_values
 from ...mapping.resolve import Resolution
 from ...tensors.torch_modules import ModuleTarget
@@ -62,8 +63,7 @@ class Filling:
 
     def under(self, name: str) -> dict[str, Any]:
         """Return the tensors of a part, by what follows its name."""
-        begin = f"{name}/"
-        return {key.removeprefix(begin): value for key, value in self.tensors.items() if key.startswith(begin)}
+        return under(name, self.tensors)
 
     def is_shared(self, name: str) -> bool:
         """Whether a tensor of a part lies in the same memory as one of another part."""

@@ -9,12 +9,21 @@ from ...typed import Any
 from .base import Kind
 
 # One line per kind: a module here with a `KIND`.
-KINDS = ("rng", "module", "optimizer", "generator", "stateful", "several", "value")
+LIVE = ("rng", "module", "optimizer", "generator", "stateful")
+KINDS = (*LIVE, "several", "value")
+_PLAIN = (str, bytes, int, float, complex, type(None))
 
 
 def kind_of(name: str, part: Any) -> Kind:
     """Return the kind of a live part."""
     return next(kind for kind in map(_kind, KINDS) if kind.recognises(name, part))
+
+
+def is_live(name: str, part: Any) -> bool:
+    """Return whether a part is one live object. What it may hold is not looked at: that may be much, or itself."""
+    if type(part) in _PLAIN:
+        return False
+    return any(_kind(kind).recognises(name, part) for kind in LIVE)
 
 
 def kind_named(kind: Any, where: str) -> Kind:

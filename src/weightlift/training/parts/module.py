@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 
-from ...errors import PlanError
+from ...errors import PlanError, plural
 from ...mapping.fitting import fitted
 from ...tensors.computed import Lazy
 from ...tensors.from_live import module_values
@@ -13,6 +14,7 @@ from ...tensors.torch_modules import ModuleTarget, is_module
 from ...tensors.torch_states import set_state, unwrapped
 from ...typed import Any
 from .base import Change, Filling, Kind, Reading, class_name
+from .documents import module_document
 
 
 def _recognises(name: str, part: Any) -> bool:
@@ -24,20 +26,20 @@ def _read(part: Any, name: str, reading: Reading) -> dict[str, Any]:
     module = unwrapped(part)
     values, versions = module_values(module)
     chosen = {key: value for key, value in values.items() if reading.choose(name, key, value)}
-    tensors = {key: value for key, value in chosen.items() if hasattr(value, "untyped_storage")}
-    for key, value in tensors.items():
-        reading.encoder.add(f"{name}/{key}", value)
-    others = {key: value for key, value in chosen.items() if key not in tensors}
-    return {
-        "class": class_name(module),
-        "order": None if len(tensors) == len(chosen) else list(chosen),
-        "values": {key: reading.encoder.encode(value, f"{name}/{key}") for key, value in others.items()},
-        "versions": reading.encoder.encode(versions and dict(versions), name),
-        "left_out": [key for key in values if key not in chosen],
-    }
+    return module_document(
+        name,
+        chosen,
+        {key for key, value in chosen.items() if hasattr(value, "untyped_storage")},
+        reading.encoder,
+        class_name=class_name(module),
+        versions=versions,
+        left_out=[key for key in values if key not in chosen],
+    )
 
 
 def _fill(document: Mapping[str, Any], part: Any, name: str, filling: Filling) -> Any:
+    if not is_module(part):
+        raise PlanError(f"a {type(part).__name__}", expected="a live torch module, as was saved", where=name)
     values = document.get("values") or {}
     weights = {
         key: value
@@ -45,7 +47,8 @@ def _fill(document: Mapping[str, Any], part: Any, name: str, filling: Filling) -
         if not any(key.startswith(f"{other}/") for other in values)  # tensors inside of what is no tensor
     }
     is_plain = not values and all(isinstance(value, Lazy) for value in weights.values())
-    if is_plain or name in filling.plans:
+    renamed = set(ModuleTarget(unwrapped(part)).extra) & set(weights)  # by hooks, which have to put them back
+    if (is_plain and not renamed) or name in filling.plans:
         _fill_tensors(document, part, name, weights, filling)
     else:
         _fill_state(document, part, name, weights, filling)
@@ -66,6 +69,8 @@ def _fill_tensors(
     except PlanError as error:
         raise error.at(name) from None
     filling.notes += [f"{name}: {note}" for note in notes]
+    made = resolution.made.values()
+    filling.notes += _cast_notes(name, Counter((each.cast_from, each.value.dtype.name) for each in made))
     if left_out:
         filling.notes.append(f"{name}: {len(left_out)} entries were not saved and are left as they are")
     done: list[SetDown] = []
@@ -76,6 +81,12 @@ def _fill_tensors(
             each.undo()
 
     filling.changes.append(Change(lambda: done.append(set_down(target, staged, assign=False, spend=spend)), undo))
+
+
+def _cast_notes(name: str, casts: Mapping[tuple[str, str], int]) -> list[str]:
+    """Say what the model holds in another element type than was saved; those of "" are as they were."""
+    entries = {pair: plural(count, "entry", "entries") for pair, count in casts.items() if pair[0]}
+    return [f"{name}: {told} cast from {before} to {now}" for (before, now), told in entries.items()]
 
 
 def _fill_state(

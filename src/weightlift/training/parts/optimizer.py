@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ...errors import MalformedError, UnsupportedError, plural
+from ...errors import MalformedError, PlanError, UnsupportedError, plural
 from ...tensors.torch_optimizers import has_groups
 from ...typed import Any
 from .base import Filling, Kind, Reading, class_name
+from .documents import GROUPS, optimizer_document
 from .optimizer_exact import fill_exactly
 from .optimizer_moved import fill_moved
 
-STATE, GROUPS = "state", "param_groups"
+_ANY_NAME = "as model= or any other name; of a parameter that is in none, nn.ParameterList([it])"
 
 
 def _recognises(name: str, part: Any) -> bool:
@@ -21,24 +22,9 @@ def _recognises(name: str, part: Any) -> bool:
 
 def _read(part: Any, name: str, reading: Reading) -> dict[str, Any]:
     held = part.state_dict()
+    groups = [(group["params"], _options(group)) for group in held[GROUPS]]
     names = _names(part, held[GROUPS], name, reading)
-    rest = {key: value for key, value in held.items() if key not in (STATE, GROUPS)}
-    state = {key: value for key, value in held[STATE].items() if key in names}
-    loose = {key: value for key, value in held[STATE].items() if key not in names}
-    encode = reading.encoder.encode
-    return {
-        "class": class_name(part),
-        "groups": [
-            {
-                "params": [names[i] for i in group["params"]],
-                "options": encode(_options(group), f"{name}/group{at}"),
-            }
-            for at, group in enumerate(held[GROUPS])
-        ],
-        "state": {names[i]: encode(fields, f"{name}/{names[i]}") for i, fields in state.items()},
-        "loose": encode(loose, f"{name}/loose") if loose else None,
-        "rest": encode(rest, f"{name}/rest") if rest else None,
-    }
+    return optimizer_document(name, held, groups, names, reading.encoder, class_name=class_name(part))
 
 
 def _options(group: Mapping[str, Any]) -> dict[str, Any]:
@@ -58,7 +44,7 @@ def _names(part: Any, groups: Any, where: str, reading: Reading) -> dict[Any, st
                 raise UnsupportedError(
                     f"group {at} has a parameter of shape {list(parameter.shape)} that is in no module of the run",
                     expected="parameters that can be named",
-                    remedy="give the module that has it beside the optimizer, as model= or any other name",
+                    remedy=f"give the module that has it beside the optimizer, {_ANY_NAME}",
                     where=where,
                 )
             names[i] = reading.parameters[id(parameter)]
@@ -66,10 +52,12 @@ def _names(part: Any, groups: Any, where: str, reading: Reading) -> dict[Any, st
 
 
 def _fill(document: Mapping[str, Any], part: Any, name: str, filling: Filling) -> Any:
+    if not has_groups(part):
+        raise PlanError(f"a {type(part).__name__}", expected="an optimizer, as was saved", where=name)
     groups, state = document.get("groups"), document.get("state")
     if not isinstance(groups, list) or not isinstance(state, dict):
         raise MalformedError("an optimizer without groups and state", where=name)
-    homes = {each.partition("/")[0] for group in groups for each in group["params"]}
+    homes = {_home(each, filling) for group in groups for each in group["params"]}
     if planned := sorted(homes & set(filling.plans)):
         if len(homes) > 1:
             told = f"it trains {plural(len(homes), 'module')} ({', '.join(sorted(homes))}), and {planned[0]} has a plan"
@@ -78,6 +66,12 @@ def _fill(document: Mapping[str, Any], part: Any, name: str, filling: Filling) -
     else:
         fill_exactly(document, part, name, filling)
     return part
+
+
+def _home(parameter: str, filling: Filling) -> str:
+    """Return the module that a parameter is of: `model`, or one in a list or dict of parts, `nets/gen`."""
+    within = (module for module in filling.modules if parameter.startswith(f"{module}/"))
+    return next(within, parameter.partition("/")[0])
 
 
 KIND = Kind("optimizer", _recognises, _read, _fill)

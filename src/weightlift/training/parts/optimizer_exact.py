@@ -30,6 +30,8 @@ def fill_exactly(document: Mapping[str, Any], part: Any, name: str, filling: Fil
     state, fields = _state(document, live, groups, name, filling)
     _refuse_other_kind(document, part, name, groups, fields)
     rest = filling.value(document["rest"], name) if document.get("rest") else {}
+    if document.get("class") not in (None, class_name(part)):  # a converted bundle does not say
+        filling.notes.append(f"{name}: saved from a {document['class']}, and goes into a {class_name(part)}")
     filling.changes.append(Change(lambda: load_optimizer(part, state, groups, rest), undo_of(part)))
 
 

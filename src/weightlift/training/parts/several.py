@@ -7,17 +7,13 @@ from collections.abc import Mapping
 from ...errors import PlanError
 from ...typed import Any
 from .base import Filling, Kind, Reading
-from .kinds import kind_named, kind_of
-
-
-def _is_live(name: str, part: Any) -> bool:
-    return kind_of(name, part).name not in ("several", "value")
+from .kinds import is_live, kind_named, kind_of
 
 
 def _recognises(name: str, part: Any) -> bool:
     if isinstance(part, Mapping):
-        return all(isinstance(key, str) for key in part) and any(_is_live(name, item) for item in part.values())
-    return isinstance(part, list | tuple) and any(_is_live(name, item) for item in part)
+        return all(isinstance(key, str) for key in part) and any(is_live(name, item) for item in part.values())
+    return isinstance(part, list | tuple) and any(is_live(name, item) for item in part)
 
 
 def items_of(part: Any) -> dict[str, Any]:
@@ -36,9 +32,13 @@ def _read(part: Any, name: str, reading: Reading) -> dict[str, Any]:
 
 
 def _fill(document: Mapping[str, Any], part: Any, name: str, filling: Filling) -> Any:
+    if not isinstance(part, list | tuple | Mapping):
+        raise PlanError(f"a {type(part).__name__}", expected="a list or dict of parts, as was saved", where=name)
     saved, live = document["items"], items_of(part)
     if set(saved) != set(live):
-        raise PlanError(f"the run has {', '.join(live)}", expected=f"what was saved: {', '.join(saved)}", where=name)
+        raise PlanError(
+            f"the run has {', '.join(live) or 'none'}", expected=f"what was saved: {', '.join(saved)}", where=name
+        )
     filled = {
         key: kind_named(saved[key].get("kind"), f"{name}/{key}").fill(saved[key], item, f"{name}/{key}", filling)
         for key, item in live.items()

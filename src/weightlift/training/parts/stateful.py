@@ -31,6 +31,9 @@ def _read(part: Any, name: str, reading: Reading) -> dict[str, Any]:
 
 
 def _fill(document: Mapping[str, Any], part: Any, name: str, filling: Filling) -> Any:
+    if not hasattr(part, "load_state_dict") or isinstance(part, type):
+        told = document.get("class") or "what has load_state_dict()"
+        raise PlanError(f"a {type(part).__name__}", expected=f"a live {told}, as was saved", where=name)
     if document.get("class") not in (None, class_name(part)):  # a converted bundle does not say
         filling.notes.append(f"{name}: saved from a {document.get('class')}, and goes into a {class_name(part)}")
     state = filling.value(document.get("state"), name)

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping
 from ...errors import UnsupportedError, WeightliftError
 from ...typed import Any
 from ...values import replace
-from ...writers.hashing import hasher
+from ...writers.hashing import DEFAULT_HASH, hasher
 from ...writers.manifest import MANIFEST, Manifest
-from ...writers.step import WrittenStep, written_by
+from ...writers.step import WrittenStep, state_document, written_by
 from ..save import Select
 from ..state import TrainState
 from .group import Group, group_of_run, talking
@@ -26,7 +26,7 @@ def save(
     metrics: Mapping[str, float] | None = None,
     select: Select = None,
     without: Iterable[str] = (),
-    hash: str = "xxh3",  # noqa: A002 - the word of the manifest
+    hash: str = DEFAULT_HASH,  # noqa: A002 - the word of the manifest
     progress: Callable[[int, int], None] | None = None,
 ) -> WrittenStep:
     """Write a checkpoint of all ranks, and return on every rank when it is on the disk under its name.
@@ -85,7 +85,7 @@ def _agreed(
         documents |= each["apart"]
         parts |= each["parts"]
     share = _with_buffers(share, group.rank, said["buffers"], told[0]["buffers"])
-    state = {"weightlift_state": 1, "ranks": group.size, "ties": dict(share.ties), "parts": documents}
+    state = state_document(documents, ranks=group.size, ties=dict(share.ties))
     return Manifest(hash_name, step, metrics, parts, share.partial, written_by()), state, share
 
 

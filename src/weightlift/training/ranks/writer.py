@@ -16,13 +16,14 @@ from ...limits import DEFAULT_LIMITS
 from ...tensors.from_live import lazy_values
 from ...typed import Any, Self
 from ...values import replace
-from ...writers.directory import durable_directory, target_of
+from ...writers.directory import durable_directory
 from ...writers.hashed_file import HashedFile
 from ...writers.layout import plan_layout
 from ...writers.manifest import MANIFEST, STATE, FileRecord, Manifest, Shard, TensorRecord, data_name
 from ...writers.safetensors import Progress
 from ...writers.shards import shard_entries
 from ...writers.step import MAX_FILE_BYTES, refuse_full_disk, state_text, write_data_file
+from ...writers.target import target_of
 from .share import Share
 
 
