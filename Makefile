@@ -101,7 +101,7 @@ compare-scanners: $(VENV)/.ready  ## Our verdicts beside other scanners' and tor
 		.venv-scanners/bin/python -m pip install --quiet --disable-pip-version-check $$scanner || \
 		echo "$$scanner is not to be had: its column is left out" >&2; done; touch .venv-scanners/.ready; }
 	$(BIN)/python tools/fetch_checkpoints.py $(CORPUS)
-	@files=$$(mktemp -d) && markers=$$(mktemp -d) && $(BIN)/python benchmarks/hostile_files.py $$files $$markers && \
+	@files=$$(mktemp -d) && marker=$$($(BIN)/python benchmarks/hostile_files.py $$files) && \
 		$(BIN)/python benchmarks/compare_scanners.py hostile=$$files benign=$(CORPUS) --scanners .venv-scanners/bin/python \
-		--torch $(BIN)/python --markers $$markers --results .scanners.json --page docs/security.md; \
-		status=$$?; rm -rf $$files $$markers; exit $$status
+		--torch $(BIN)/python --marker $$marker --results .scanners.json --page docs/security.md; \
+		status=$$?; rm -rf $$files; exit $$status

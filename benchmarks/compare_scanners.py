@@ -1,12 +1,12 @@
 """Our verdict beside those of other scanners and of torch, for every file of some folders.
 
     python benchmarks/compare_scanners.py hostile=FOLDER benign=FOLDER --scanners PYTHON [--torch PYTHON]
-        [--markers FOLDER] [--page docs/security.md] [--results FILE.json] [--only TOOL ...]
+        [--marker FILE] [--page docs/security.md] [--results FILE.json] [--only TOOL ...]
 
-Each tool looks at each file in a process of its own, in 20 seconds and 2 GB. `--markers` is the folder that payloads
-write to; it must be empty, and whatever appears there is reported as a payload that ran. A folder's manifest.json says
-of what kind its files are. `--results` keeps the verdicts, so that `--only weightlift` asks one tool again,
-and `--new` asks weightlift about every file and the others about those that they have said nothing of.
+Each tool looks at each file in a process of its own, in 20 seconds and 2 GB. `--marker` is the file that payloads
+create: where it appears, a payload ran. A folder's manifest.json says of what kind its files are. `--results` keeps
+the verdicts, so that `--only weightlift` asks one tool again, and `--new` asks weightlift about every file and the
+others about those that they have said nothing of.
 `--page` puts the tables between `<!-- begin NAME -->` and `<!-- end NAME -->`; without it they are printed.
 """
 
@@ -21,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from confined import Ran, run, traces
+from confined import Ran, run
 from scanner_tables import tables, with_tables
 
 ASK = str(Path(__file__).with_name("ask_scanner.py"))
@@ -38,7 +38,7 @@ class Tools:
 
     scanners: str
     torch: str
-    markers: Path | None
+    marker: Path | None
 
     def ask(self, tool: str, path: Path) -> str:
         """Return a tool's verdict on one file, or what became of it instead."""
@@ -51,6 +51,13 @@ class Tools:
     def surroundings(self, tool: str) -> dict[str, str]:
         """Return what weightlift needs to be found where it is not installed."""
         return {"PYTHONPATH": os.pathsep.join(sys.path)} if tool == "weightlift" else {}
+
+    def has_run(self) -> bool:
+        """Whether a payload ran since this was last asked; its trace is removed."""
+        if self.marker is None or not self.marker.exists():
+            return False
+        self.marker.unlink()
+        return True
 
     def versions(self) -> dict[str, str]:
         """Return the version of each tool that can be had."""
@@ -106,18 +113,14 @@ def ask_all(tools: Tools, folder: Path, asked: Iterable[str], jobs: int, known: 
 
     def ask(pair: tuple[str, str]) -> None:
         verdict = tools.ask(pair[1], folder / pair[0])
-        if jobs == 1 and tools.markers and traces(tools.markers):
+        if jobs == 1 and tools.has_run():
             verdict = "RAN THE PAYLOAD"
-            for name in traces(tools.markers):
-                (tools.markers / name).unlink()
         found[pair[0]][pair[1]] = verdict
         print(f"{pair[0]}: {pair[1]}: {verdict}", file=sys.stderr, flush=True)
 
     with ThreadPoolExecutor(jobs) as pool:
         list(pool.map(ask, pairs))
-    if jobs > 1 and tools.markers and traces(tools.markers):
-        for name in traces(tools.markers):
-            (tools.markers / name).unlink()
+    if jobs > 1 and tools.has_run():
         return ask_all(tools, folder, asked, 1, known)
     return found
 
@@ -128,16 +131,16 @@ def main() -> int:
     parser.add_argument("folders", nargs="+", metavar="NAME=FOLDER")
     parser.add_argument("--scanners", default=sys.executable, help="interpreter that has the other scanners")
     parser.add_argument("--torch", default=sys.executable, help="interpreter that has torch")
-    parser.add_argument("--markers", type=Path, help="folder that payloads write to")
+    parser.add_argument("--marker", type=Path, help="file that payloads create")
     parser.add_argument("--page", type=Path, help="Markdown page to put the tables into")
     parser.add_argument("--results", type=Path, help="JSON file that keeps the verdicts")
     parser.add_argument("--only", nargs="+", choices=TOOLS, default=TOOLS, help="ask these, keep what others said")
     parser.add_argument("--new", action="store_true", help="ask others only what they have not said yet")
     parser.add_argument("--jobs", type=int, default=2)
     given = parser.parse_args()
-    if given.markers and traces(given.markers):
-        parser.error(f"{given.markers} is not empty")
-    tools = Tools(given.scanners, given.torch, given.markers)
+    if given.marker and given.marker.exists():
+        parser.error(f"{given.marker} is there already")
+    tools = Tools(given.scanners, given.torch, given.marker)
     kept = json.loads(given.results.read_text("utf-8")) if given.results and given.results.exists() else {}
     versions = tools.versions()
     asked = [tool for tool in given.only if tool.partition("-mmap")[0] in versions]

@@ -1,4 +1,4 @@
-"""Commands on hostile files: little time, little memory, no home, and a folder that a payload would leave a trace in.
+"""Commands on hostile files: little time, little memory, and a home of their own.
 
 This bounds accidents. It is no sandbox: a file that means harm can do what the user may do, once a tool runs it.
 """
@@ -13,7 +13,6 @@ import subprocess
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 SECONDS = 20
 NBYTES = 2 << 30
@@ -70,8 +69,3 @@ def _limit(nbytes: int, seconds: int) -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (nbytes, nbytes))
     resource.setrlimit(resource.RLIMIT_FSIZE, (1 << 26, 1 << 26))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-
-
-def traces(folder: Path) -> list[str]:
-    """Return the names in the folder that payloads write to, sorted: each is a payload that ran."""
-    return sorted(path.name for path in folder.iterdir())

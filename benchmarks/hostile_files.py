@@ -1,8 +1,8 @@
 """The hostile and malformed files of the tests, written into a folder with a manifest of what they are.
 
-    python benchmarks/hostile_files.py FOLDER MARKERS
+    python benchmarks/hostile_files.py FOLDER
 
-Their payloads create a file in the folder MARKERS, which has to have a short path, and do nothing else.
+Prints the path of the file that their payloads create; they do nothing else.
 """
 
 from __future__ import annotations
@@ -17,22 +17,28 @@ TESTS = Path(__file__).parents[1] / "tests"
 sys.path[:0] = [str(TESTS), str(TESTS / "hostile")]
 
 
-def write_all(folder: Path, markers: Path, *, but: str = "") -> dict[str, dict[str, str]]:
-    """Write every attack's files, but for those of one kind; return {file: {kind: the table it is from}}."""
+def write_all(folder: Path, *, but: str = "") -> dict[str, dict[str, str]]:
+    """Write every attack's files, but for those of one kind; return {file: {kind: the table it is from}}.
+
+    As they are made, so that their payloads create the one file that `marker` names: another path would have to be
+    put in before checksums are worked out.
+    """
     bad_files = importlib.import_module("bad_files")
-    marker = str(markers.resolve()) + "/"
-    length = len(bad_files.MARKER_BYTES)
-    if len(marker) >= length:
-        raise SystemExit(f"the path of {markers} has to be shorter than {length - 1} characters")
     said = {}
     for kind, attack in attacks():
         if kind == but:
             continue
-        path = Path(bad_files.write(attack, str(folder), marker.ljust(length, "m")))
+        path = Path(bad_files.write(attack, str(folder), str(marker())))
         top = folder / path.relative_to(folder).parts[0]
         for file in [path] if top == path else sorted(top.rglob("*")):
             said[file.relative_to(folder).as_posix()] = {"kind": kind}
     return said
+
+
+def marker() -> Path:
+    """Return the file that every payload creates."""
+    name: bytes = importlib.import_module("bad_files").MARKER_BYTES
+    return Path(name.decode())
 
 
 def attacks() -> Iterator[tuple[str, object]]:
@@ -43,13 +49,11 @@ def attacks() -> Iterator[tuple[str, object]]:
             yield path.stem.removeprefix("bad_"), attack
 
 
-def main(folder: str, markers: str) -> None:
+def main(folder: str) -> None:
     target = Path(folder)
     target.mkdir(parents=True, exist_ok=True)
-    Path(markers).mkdir(parents=True, exist_ok=True)
-    said = write_all(target, Path(markers))
-    (target / "manifest.json").write_text(json.dumps(said, indent=1), "utf-8")
-    print(f"{len(said)} files in {folder}")
+    (target / "manifest.json").write_text(json.dumps(write_all(target), indent=1), "utf-8")
+    print(marker())
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import sys
 import time
@@ -16,7 +15,7 @@ import weightlift as wl
 from builders import BENIGN, torch_zip
 from compare_scanners import Tools, ask_all, files_of, kinds_of, verdict_of
 from confined import Ran, run
-from hostile_files import write_all
+from hostile_files import marker, write_all
 from scanner_tables import tables, with_tables
 
 PAGE = Path(__file__).parents[1] / "docs/security.md"
@@ -32,12 +31,11 @@ def rows_of(page: str, name: str) -> dict[str, dict[str, str]]:
 
 def test_the_page_tells_todays_verdicts(tmp_path):
     """The table names each of our hostile files and the verdict that scanning it gives today (bombs: when asked)."""
-    markers = Path(f"/tmp/marks-{os.getpid()}")  # its path has to be short; nothing makes it
-    kinds = write_all(tmp_path, markers, but="bombs")
+    kinds = write_all(tmp_path, but="bombs")
     rows = rows_of(PAGE.read_text("utf-8"), "hostile")
     told = {file: (row["kind"], row["weightlift"]) for file, row in rows.items() if row["kind"] != "bombs"}
     assert told == {name: (kinds[name]["kind"], wl.scan(tmp_path / name).verdict) for name in files_of(tmp_path)}
-    assert not markers.exists()
+    assert not marker().exists()
 
 
 @pytest.mark.parametrize("name", ["hostile", "benign"])
@@ -81,20 +79,19 @@ def test_a_child_of_a_command_that_hangs_is_ended(tmp_path):
 
 @pytest.mark.parametrize("jobs", [1, 2])
 def test_a_payload_that_runs_is_told(tmp_path, monkeypatch, jobs):
-    """A tool that leaves a trace in the folder of payloads is told so, and only it, however many are asked at once."""
-    files, markers = tmp_path / "files", tmp_path / "markers"
+    """Of a tool that runs a payload it is said, and of no other, however many are asked at once."""
+    files, trace = tmp_path / "files", tmp_path / "trace"
     files.mkdir()
-    markers.mkdir()
     (files / "a.pt").write_bytes(torch_zip(BENIGN))
     (files / "b.pt").write_bytes(torch_zip(BENIGN))
 
     class Fake(Tools):
         def ask(self, tool: str, path: Path) -> str:
             if (tool, path.name) == ("careless", "b.pt"):
-                (markers / "payload").touch()
+                trace.touch()
             return "clean"
 
-    found = ask_all(Fake("", "", markers), files, ["careless", "careful"], jobs)
+    found = ask_all(Fake("", "", trace), files, ["careless", "careful"], jobs)
     assert found["a.pt"] == {"careless": "clean", "careful": "clean"}
     assert found["b.pt"] == {"careless": "RAN THE PAYLOAD", "careful": "clean"}
 
