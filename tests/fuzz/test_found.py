@@ -12,6 +12,7 @@ from weightlift.formats import open_source
 from weightlift.mapping.plan import Plan
 from weightlift.mapping.rules import ShownError
 from weightlift.pickles import read_pickle
+from weightlift.scans.scan import scan_source
 from weightlift.sources import Memory
 from weightlift.writers.layout import plan_layout
 
@@ -99,3 +100,13 @@ def test_npy_headers_are_not_compiled(header):
     """Only a plain literal is read: no arithmetic, f-string, name twice or nesting gets as far as a compiler."""
     with pytest.raises(ContainerError, match=r"the \.npy header is no Python literal"):
         opened(npy(header))
+
+
+def test_a_zip64_record_that_breaks_off():
+    """A zip64 end record with no room for its fields is nobody's: the scan says so and goes on."""
+    whole = builders.torch_zip(builders.BENIGN)
+    at = whole.rindex(b"PK\5\6")
+    data = whole[:at] + b"PK\6\6" + whole[at:]
+    with pytest.raises(ContainerError, match="the zip directory is said to end at byte"):
+        opened(data)
+    assert scan_source(Memory(data, "model.pt")).verdict == "unreadable"
