@@ -12,8 +12,8 @@ Errors point at the line and the column.
 from __future__ import annotations
 
 import ast
-import warnings
 import re
+import warnings
 from collections.abc import Mapping
 
 from ..errors import PatternError, PlanError, printable
