@@ -6,6 +6,7 @@ format description for type strings.
 
 from __future__ import annotations
 
+from math import isnan
 from struct import Struct
 
 from ..dtypes import DTYPES, DType
@@ -147,7 +148,7 @@ def _numpy_scalar(dtype: Any, data: Any = b"") -> Any:
     if kind.is_complex:
         return complex(*Struct(order + ("2f" if kind.name == "complex64" else "2d")).unpack(raw))
     value = Struct(order + _SCALAR[kind.name]).unpack(raw)[0]
-    if kind.name == "float16" and value != value:
+    if kind.name == "float16" and isnan(value):
         return _nan_of_half(int.from_bytes(raw, "little" if dtype.little_endian else "big"))
     return value
 
