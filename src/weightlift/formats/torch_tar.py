@@ -81,7 +81,7 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
         return TENSOR_VALUES["tensor_v2"](persistent(storage) if isinstance(storage, tuple) else storage, *rest)
 
     rebuild = rebuilders(tensor_v2=tensor)
-    pickle = read_pickle(members["pickle"], rebuild=rebuild, persistent=persistent, limits=opening.limits)
+    pickle = opening.read(members["pickle"], rebuild=rebuild, persistent=persistent, limits=opening.limits)
     return Checkpoint(
         pickle.value,
         format="torch-tar",

@@ -37,7 +37,7 @@ def scan_pickles(source: Source, where: str, gathered: Gathered, inner: ScanInne
         if gathered.is_spent:
             gathered.unreadable("limit", where, f"more pickles than may be looked at; left off at byte {at}", at)
             break
-        watched = watch_pickle(source, at, gathered.limits_left())
+        watched = gathered.plain.watch(source, at, gathered.limits_left())
         if not _counts(watched, source):
             break
         gathered.count(watched.opcodes, watched.end - at - sum(end - begin for begin, end in watched.spans))
