@@ -9,18 +9,42 @@ from ..errors import ContainerError, TwoReadingsError, plural
 from ..findings import Finding
 from ..sources import Source
 from .zip_directory import overlapping
-from .zip_records import DEFERRED, FULL32, STORED, TELLING, Local, Member, descriptor_nbytes, read_local
+from .zip_records import (
+    DEFERRED,
+    FULL32,
+    STORED,
+    TELLING,
+    Local,
+    Member,
+    data_behind_same,
+    descriptor_nbytes,
+    read_local,
+)
 
 _READ = 1 << 16
 _MOST_GAPS = 8
 
 
-def checked_local(source: Source, member: Member, starts: list[int], directory_at: int) -> Local:
-    """Return the local header of a member, which says what the directory says.
+def checked_local(source: Source, member: Member, starts: list[int], directory_at: int) -> int:
+    """Return where a member's bytes begin by its local header, which says what the directory says.
 
     Raises:
         TwoReadingsError: they disagree; says in what. ContainerError: there is no header.
     """
+    data_at = data_behind_same(source, member)
+    if data_at is None:
+        data_at = _compared(source, member).data_at
+    end, following = data_at + member.compressed_nbytes, next_start(member, starts, directory_at)
+    if end > following:
+        raise ContainerError(
+            f"{member.name!r} ends at byte {end}, the next begins at byte {following}",
+            expected="bytes of its own for each member",
+        )
+    return data_at
+
+
+def _compared(source: Source, member: Member) -> Local:
+    """Return the local header of a member, held against the directory field by field."""
     name = member.name
     local = read_local(source, member.header_offset)
     if local is None:
@@ -42,12 +66,6 @@ def checked_local(source: Source, member: Member, starts: list[int], directory_a
         raise _disagreeing(member, "has the CRC", f"{local.crc:08x}", f"{member.crc:08x}")
     if member.method == STORED and member.nbytes != member.compressed_nbytes:
         raise ContainerError(f"{name!r} is stored as {member.compressed_nbytes} bytes", expected=f"{member.nbytes}")
-    end = local.data_at + member.compressed_nbytes
-    if end > next_start(member, starts, directory_at):
-        raise ContainerError(
-            f"{name!r} ends at byte {end}, the next begins at byte {next_start(member, starts, directory_at)}",
-            expected="bytes of its own for each member",
-        )
     return local
 
 
@@ -68,11 +86,11 @@ def check_all(source: Source, members: Iterable[Member], directory_at: int) -> I
         if after is not None and after.header_offset == member.header_offset:
             yield overlapping(member, after)
         try:
-            local = checked_local(source, member, starts, directory_at)
+            data_at = checked_local(source, member, starts, directory_at)
         except ContainerError as error:
             yield error
             continue
-        end = local.data_at + member.compressed_nbytes
+        end = data_at + member.compressed_nbytes
         if member.flags & DEFERRED and (bad := _bad_descriptor(source, end, member)) is not None:
             yield bad
 
