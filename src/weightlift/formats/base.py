@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 
 from ..checkpoint import Checkpoint
 from ..containers import ZipArchive, looks_like_zip
@@ -12,7 +11,7 @@ from ..limits import DEFAULT_LIMITS, Limits
 from ..pickles import Pickle, read_pickle
 from ..sources import Source
 from ..typed import TypeAlias
-from ..values import dataclass
+from ..values import cached_property, dataclass
 
 HEAD_NBYTES = 1024
 ReadPickle: TypeAlias = Callable[..., Pickle]

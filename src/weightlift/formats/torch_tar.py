@@ -11,7 +11,7 @@ from __future__ import annotations
 from struct import Struct
 
 from ..checkpoint import Checkpoint
-from ..containers import read_tar, tar_findings
+from ..containers.tar import read_tar, tar_findings
 from ..dtypes import BY_STORAGE_CLASS, DType
 from ..errors import ContainerError, PickleError, TensorError, shown, worded
 from ..pickles import Global, read_pickle
