@@ -104,7 +104,7 @@ class ZipArchive:
 
     def data_offset(self, member: Member) -> int:
         """Where the member's bytes begin; reads its local header and holds it against the directory."""
-        return checked_local(self.source, member, self._starts, self.directory_at).data_at
+        return checked_local(self.source, member, self._starts, self.directory_at)
 
 
 class LooseArchive(ZipArchive):

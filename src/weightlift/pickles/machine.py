@@ -48,7 +48,12 @@ def read_pickle(
         PickleError: an opcode that cannot be carried out. TruncatedError: no STOP before the end.
         LimitError: a budget of `limits` is used up.
     """
-    machine = Machine(source, offset, rebuild or {}, persistent, limits)
+    return carry_out(Machine(source, offset, rebuild or {}, persistent, limits))
+
+
+def carry_out(machine: Machine) -> Pickle:
+    """Return the pickle that a machine was made for; see `read_pickle`."""
+    source = machine.source
     try:
         value = run(machine)
     except (MalformedError, LimitError) as error:

@@ -7,7 +7,7 @@ that an ordinary state dict costs what reading it costs.
 
 from __future__ import annotations
 
-from ..errors import MalformedError, WeightliftError
+from ..errors import MalformedError, WeightliftError, detach
 from ..limits import Limits
 from ..sources import Source
 from ..typed import Any
@@ -85,6 +85,8 @@ def watch_pickle(source: Source, offset: int, limits: Limits) -> Watched:
     except (IndexError, KeyError, RecursionError, TypeError, ValueError, OverflowError) as broken:
         said = f"{NAMES[machine.code]} finds too little on the stack or in the memo ({type(broken).__name__})"
         error, end = MalformedError(said), machine.op_at
+    if error is not None:
+        detach(error)
     return Watched(
         offset,
         end,
@@ -95,7 +97,7 @@ def watch_pickle(source: Source, offset: int, limits: Limits) -> Watched:
         machine.loads,
         machine.count,
         machine.globals,
-        max(machine.memo, default=0) if len(machine.memo) < limits.memo else 0,
+        machine.highest_memo(),
         machine.arrays,
         machine.spans,
     )
@@ -105,7 +107,7 @@ class _Watching(Machine):
     """Machine whose unclean globals, and what is done with them, are remembered."""
 
     def __init__(self, source: Source, at: int, limits: Limits) -> None:
-        super().__init__(source, at, _BYTES, self._persistent_id, limits)
+        super().__init__(source, at, _BYTES, None, limits)
         self.sights: list[Sight] = []
         self.unclean: dict[int, Verdict] = {}  # by id of a global in `known`
         self.called: set[int] = set()
@@ -115,11 +117,6 @@ class _Watching(Machine):
         self.loads: list[Any] = []
         self.arrays = 0
         self.spans: list[tuple[int, int]] = []
-
-    def _persistent_id(self, identifier: Any) -> Any:
-        if len(self.ids) < self.limits.members:
-            self.ids.append(identifier)
-        return Object(Global("pickle", "persistent_load"), (identifier,), is_call=True, offset=self.op_at)
 
     def _see(self, kind: str, verdict: Verdict, named: Global, made: Any = None) -> None:
         if len(self.sights) < _MOST_SIGHTS or verdict == "dangerous":
@@ -137,6 +134,11 @@ class _Watching(Machine):
         return sorted(self.sights + imports, key=lambda sight: sight.offset)
 
     # ---- what the machine does ----
+
+    def load_persistent(self, identifier: Any) -> Any:
+        if len(self.ids) < self.limits.members:
+            self.ids.append(identifier)
+        return super().load_persistent(identifier)
 
     def push_global(self, module: str, name: str) -> None:
         known = len(self.known)

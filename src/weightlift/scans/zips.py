@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from ..containers import Member, ZipArchive
-from ..containers.zip_layout import check_all
+from ..containers.zip_layout import check_all, judged_gaps
 from ..containers.zip_readings import readings
 from ..errors import ContainerError, LimitError, TwoReadingsError, WeightliftError
 from ..formats.torch_zip import refuse_bomb
@@ -63,10 +63,25 @@ def _scan_members(archive: ZipArchive, where: str, gathered: Gathered, inner: Sc
             tensors |= {f"{name.removesuffix('.pkl')}/{key}" for key in gathered.storages}
         gathered.storages.clear()
     gathered.depth -= 1
-    wrong = list(check_all(archive.source, archive.members.values(), archive.directory_at))
+    _scan_layout(archive, where, gathered, inner)
+
+
+def _scan_layout(archive: ZipArchive, where: str, gathered: Gathered, inner: ScanInner) -> None:
+    """Hold every local header against the directory, and look into bytes that belong to no member."""
+    found = list(check_all(archive.source, archive.members.values(), archive.directory_at))
+    gaps = [each for each in found if isinstance(each, tuple)]
+    wrong = [each for each in found if isinstance(each, ContainerError)]
+    try:
+        for finding in judged_gaps(archive.source, gaps):
+            gathered.note(finding.code, where, finding.message)
+    except TwoReadingsError as error:
+        wrong.append(error)
     for problem in wrong:
-        if isinstance(problem, ContainerError):
-            gathered.failed(problem, where)
+        gathered.failed(problem, where)
+    gathered.depth += 1
+    for at, nbytes in gaps:
+        inner(archive.source.window(at, nbytes), f"{where}: bytes from {at}" if where else f"bytes from {at}", gathered)
+    gathered.depth -= 1
     if any(isinstance(problem, TwoReadingsError) for problem in wrong):
         scan_every_reading(archive.source, where, gathered, inner)
 
