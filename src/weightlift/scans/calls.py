@@ -58,9 +58,7 @@ class _Writer:
         if isinstance(value, dict):
             pairs = (f"{self.text(k, depth)}: {self.text(v, depth)}" for k, v in value.items())
             return f"{{{self._joined(pairs)}}}"
-        ordered = (
-            sorted(value, key=_order) if isinstance(value, set | frozenset) else value
-        )  # a set varies by run
+        ordered = sorted(value, key=_order) if isinstance(value, set | frozenset) else value  # a set varies by run
         inside = self._joined(self.text(item, depth) for item in ordered)
         if isinstance(value, tuple):
             return f"({inside},)" if len(value) == 1 else f"({inside})"

@@ -38,7 +38,7 @@ def scan_pickles(source: Source, where: str, gathered: Gathered, inner: ScanInne
             break
         if not is_opcode(source.read_at(at, 1)[0]):
             break
-        watched = gathered.plain.watch(source, at, gathered.limits_left())
+        watched = gathered.seen.watch(source, at, gathered.limits_left())
         if not _counts(watched, source):
             break
         gathered.count(watched.opcodes, watched.end - at - sum(end - begin for begin, end in watched.spans))

@@ -9,10 +9,10 @@ from ..formats import Opening, Probe, open_probe
 from ..limits import DEFAULT_LIMITS, Limits
 from ..pickles import Global
 from ..pickles.known_globals import advisory_of, verdict_of
-from ..pickles.noticing import PlainPickles
+from ..pickles.noticing import SeenPickles
 from ..sources import Source
 from ..tensors import Composite, Tensor
-from ..tree import tensors_in
+from ..tree import tensors_in, walk
 from ..values import dataclass, field
 from .gathered import Gathered
 from .pickled import search
@@ -36,7 +36,7 @@ def scan_source(source: Source, *, limits: Limits = DEFAULT_LIMITS, deep: bool =
     known, format_name = False, ""
     try:
         gathered.probe = Probe(source, limits)
-        read = _read(gathered.probe, gathered.plain)
+        read = _read(gathered.probe, gathered.seen)
         known = scan_region(source, "", gathered)
         format_name = read.format
         _judge(read.globals, gathered)
@@ -83,17 +83,17 @@ class _Read:
     error: WeightliftError | RecursionError | MemoryError | None = None
 
 
-def _read(probe: Probe, plain: PlainPickles) -> _Read:
+def _read(probe: Probe, seen: SeenPickles) -> _Read:
     """Open a file, check every tensor against its storage, and let go of them.
 
     Comes before looking into the file, so that what is read here need not be carried out once more there.
     """
     read = _Read()
     try:
-        checkpoint = open_probe(probe, Opening(probe.limits, read=plain.read))
+        checkpoint = open_probe(probe, Opening(probe.limits, read=seen.read))
         read.format, read.globals = checkpoint.format, checkpoint.globals
         read.findings = [finding for finding in checkpoint.own_findings if finding.code in _TOLD]
-        for _, value in checkpoint.walk():
+        for _, value in walk(checkpoint.tree, limits=probe.limits, leaves=False):
             if isinstance(value, Tensor | Composite):
                 for tensor in tensors_in(value):
                     tensor.check()
