@@ -106,6 +106,7 @@ class Watching(Machine):
         super().__init__(source, at, _BYTES if rebuild is None else rebuild, persistent, limits)
         self.sights: list[Sight] = []
         self.unclean: dict[int, Verdict] = {}  # by id of a global in `known`
+        self.quiet: set[int] = set()  # the same of those that are clean whatever they are called with
         self.called: set[int] = set()
         self.first: dict[int, tuple[int, str]] = {}
         self.ids: list[Any] = []
@@ -165,6 +166,8 @@ class Watching(Machine):
         if verdict != "clean" and named != _LOADER:
             self.unclean[id(named)] = verdict
             self.first[id(named)] = self.op_at, NAMES[self.code]
+        elif named.name not in _THROUGH and named.name != "_load_type" and named != _LOADER:
+            self.quiet.add(id(named))
 
     def push_extension(self, code: int) -> None:
         """Remember a code of the extension registry."""
@@ -201,6 +204,9 @@ class Watching(Machine):
 
     def call(self, fn: Any, args: Any) -> None:
         """Remember the call of anything that is not clean."""
+        if id(fn) in self.quiet and isinstance(args, tuple):
+            super().call(fn, args)
+            return
         if not isinstance(args, tuple):  # what is called on is not known; the name of it is
             args = (args,)
         if fn == _LOADER:
