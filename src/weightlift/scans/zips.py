@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from ..containers import Member, ZipArchive
 from ..containers.zip_layout import check_all, judged_gaps
 from ..containers.zip_readings import readings
@@ -87,7 +85,7 @@ def _scan_layout(archive: ZipArchive, where: str, gathered: Gathered, inner: Sca
 
 
 def _scan_member(archive: ZipArchive, member: Member, place: str, gathered: Gathered, inner: ScanInner) -> None:
-    source = archive.open_member(member, told=partial(gathered.failed, where=place))  # torch reads on
+    source = archive.open_member(member, told=lambda error: gathered.failed(error, place))  # torch reads on
     head = source.read_up_to(0, 2)
     if head in PROTOS or member.name.endswith(_NAMED):
         refuse_bomb(member)
