@@ -43,6 +43,7 @@ def scan_zip(source: Source, where: str, gathered: Gathered, inner: ScanInner) -
 def _scan_members(archive: ZipArchive, where: str, gathered: Gathered, inner: ScanInner) -> None:
     names = sorted(archive.names(), key=lambda name: name.rpartition("/")[2] not in _PICKLES)  # storages known first
     tensors: set[str] = set()
+    is_script = any(name.endswith("/constants.pkl") for name in names)  # by this torch tells one
     gathered.depth += 1
     for name in names:
         member = archive.members[name]
@@ -52,11 +53,14 @@ def _scan_members(archive: ZipArchive, where: str, gathered: Gathered, inner: Sc
         place = f"{where}/{name}" if where else name
         try:
             if not is_tensor:
+                gathered.in_script = is_script and name.rpartition("/")[2] in _PICKLES
                 _scan_member(archive, member, place, gathered, inner)
             elif gathered.deep:
                 search(archive.open(name), 0, place, gathered)
         except WeightliftError as error:
             gathered.failed(error, place)
+        finally:
+            gathered.in_script = False
         if name.rpartition("/")[2] in _PICKLES:
             tensors |= {f"{name.removesuffix('.pkl')}/{key}" for key in gathered.storages}
         gathered.storages.clear()
