@@ -49,8 +49,8 @@ def tried(work: Callable[[], Any]) -> Any:
         return work()
     except WeightliftError as error:
         told = str(error)
-        if isinstance(error, PlanError):  # shows lines of the plan
-            told = told.replace("\n", "")
+        if isinstance(error, PlanError):  # shows lines of the plan, and every problem of it
+            told = told.replace("\n", "")[:_LONGEST_MESSAGE]
         if not told.isprintable() or len(told) > _LONGEST_MESSAGE:
             raise BadMessageError(ascii(told[:500])) from error
         if len(told) % 16 == 0:
