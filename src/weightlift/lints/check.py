@@ -1,0 +1,25 @@
+"""What the rules find in one file: each is handed the nodes that it looks at, once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from .rule import Rule
+from .source_file import SourceFile
+from .suppress import Suppressions
+from .values import Diagnostic
+
+
+def check_file(file: SourceFile, rules: Iterable[Rule]) -> list[Diagnostic]:
+    """Return what the rules find and no comment keeps quiet, in the order of the lines."""
+    quiet = Suppressions(file)
+    found = []
+    for rule in rules:
+        for kind in rule.nodes:
+            for node in file.nodes.get(kind, ()):
+                for each in rule.check(node, file) or ():
+                    place = file.range(each.node)
+                    if not quiet.cover(rule.code, place[0], place[2]):
+                        found.append(Diagnostic(rule.code, rule.name, file.path, *place, each.message, each.fix))
+    found.sort(key=lambda diagnostic: diagnostic.place)
+    return found

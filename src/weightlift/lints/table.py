@@ -1,0 +1,13 @@
+"""The rules: one line for each. Nothing else lists them."""
+
+from __future__ import annotations
+
+RULES = {
+    "WL101": "state_dict_of_a_load",
+    "WL301": "load_without_weights_only",
+    "WL401": "strict_false_result_discarded",
+}
+"""The module in `lints.rules` for each code: 1xx certain bugs, 2xx deprecated, 3xx unsafe or brittle, 4xx silent."""
+
+BROKEN_FILE = "WL901"
+"""The code of a file that cannot be read or parsed; no rule stands behind it."""
