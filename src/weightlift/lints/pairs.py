@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from ..typed import TYPE_CHECKING
 
@@ -20,3 +20,6 @@ class Project:
     def loads_a_state_dict(self, call: ast.Call, file: SourceFile) -> bool:  # noqa: ARG002
         """Whether what a load reads is saved in this project, and is a state dict wherever it is saved."""
         return False
+
+    def overlay(self, contents: Mapping[str, bytes]) -> None:
+        """Take these bytes for what is in the files."""

@@ -11,3 +11,6 @@ RULES = {
 
 BROKEN_FILE = "WL901"
 """The code of a file that cannot be read or parsed; no rule stands behind it."""
+
+UNFIXED_FILE = "WL902"
+"""The code of a file whose fixes could not be carried out or written; it is as it was."""
