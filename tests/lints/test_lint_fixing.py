@@ -183,6 +183,30 @@ def test_what_would_not_parse_is_refused():
         rewritten(b"f(a)", [Edit(1, 2, 1, 3, lambda node: node)])
 
 
+@pytest.mark.parametrize("name", ["lints/flow.py", "tensors/rebuild.py", "mapping/rules.py", "values.py"])
+def test_places_are_those_of_libcst(name):
+    """libcst has a node at the place of every call and statement, and handing all of them back changes no byte."""
+    path = os.path.join(os.path.dirname(wl.__file__), name)
+    with open(path, "rb") as source:
+        file = SourceFile(path, source.read())
+    kinds = (ast.Call, ast.Attribute, ast.Constant, ast.Compare, ast.Assign, ast.Return, ast.If, ast.Subscript)
+    inside = {inner for joined in file.nodes.get(ast.JoinedStr, ()) for inner in ast.walk(joined)}
+    nodes = [node for kind in kinds for node in file.nodes.get(kind, ()) if node not in inside]
+    assert len(nodes) > 100
+    assert rewritten(file.data, [file.edit(node, lambda kept: kept) for node in nodes]) == file.data
+
+
+def test_what_stands_in_a_formatted_string_is_left_to_people(tmp_path):
+    """A finding inside an f-string stands on the whole of it and has no fix."""
+    path = tmp_path / "a.py"
+    path.write_text(
+        "import torch\nx = f'{m.state_dict(torch.load(p))}'\n(f'{[m.state_dict(torch.load(p))]}')\n", "utf-8"
+    )
+    found = wl.lint(path, fix=True)
+    assert [(each.line, each.column, each.fix) for each in found.diagnostics] == [(2, 5, None), (3, 2, None)]
+    assert found.unreadable == ()
+
+
 def test_fixes_that_meet_are_not_made_in_one_go():
     """Of two fixes on one place the first is chosen, unsafe ones only when they are asked for."""
 

@@ -86,10 +86,13 @@ HOLDS = {
     MADE + "  def g(self):\n    self.m = torch.load(p)\n  def f(self):\n    use(self.m)": None,
     "a, b = nn.Linear(1, 1), torch.load(p)\nuse(a)": "module",
     "m = m\nuse(m)": None,
+    "m = nn.Linear(1, 1)\ndef g():\n    global m\n    m = torch.load(p)\ndef f():\n    use(m)": None,
+    "m = nn.Linear(1, 1)\n" + "m = m.to(d)\n" * 2000 + "use(m)": None,
+    "m = nn.Linear(1, 1)\n" + "m = m.to(d)\n" * 20 + "use(m)": "module",
 }
 
 
-@pytest.mark.parametrize(("text", "kind"), HOLDS.items())
+@pytest.mark.parametrize(("text", "kind"), HOLDS.items(), ids=range(len(HOLDS)))
 def test_what_a_name_holds(text, kind):
     """What a name holds is known where every assignment that reaches its use agrees, and is None elsewhere."""
     file, node = used("import torch\nfrom torch import nn\n" + text)

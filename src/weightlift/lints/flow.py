@@ -13,18 +13,21 @@ if TYPE_CHECKING:
 
 _BLOCKS = ("body", "orelse", "finalbody", "handlers")
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
+_DEEPEST = 50
+"""How many assignments are followed from what a name holds to what that was made from."""
 _UNCONDITIONAL = (ast.With, ast.AsyncWith)
 
 
 class Known:
     """What has been found out about a file, kept with it."""
 
-    __slots__ = ("bindings", "kinds", "uses")
+    __slots__ = ("bindings", "depth", "kinds", "uses")
 
     def __init__(self) -> None:
         self.bindings: dict[str, list[Binding]] | None = None
         self.uses: dict[tuple[ast.AST, str], set[str]] | None = None
         self.kinds: dict[ast.AST, str | None] = {}
+        self.depth = 0
 
 
 class Flow:
@@ -83,10 +86,15 @@ class Flow:
         """Return the kind of what an expression gives, None where that is not certain."""
         if node is None:
             return None
-        if node not in self._known.kinds:
-            self._known.kinds[node] = None  # for a name that is assigned from itself
-            self._known.kinds[node] = kinds.kind_of(self._file, node)
-        return self._known.kinds[node]
+        known = self._known
+        if node not in known.kinds:
+            if known.depth > _DEEPEST:
+                return None
+            known.kinds[node] = None  # for a name that is assigned from itself
+            known.depth += 1
+            known.kinds[node] = kinds.kind_of(self._file, node)
+            known.depth -= 1
+        return known.kinds[node]
 
     def used_as(self, node: ast.AST) -> set[str]:
         """Return the attributes that are taken of a name anywhere in the scope where it stands."""
