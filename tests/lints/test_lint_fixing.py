@@ -10,8 +10,12 @@ import sys
 import pytest
 
 import weightlift as wl
+from weightlift.actions.lint import Run
+from weightlift.actions.lint_fixes import _write, fix_files
+from weightlift.actions.lint_targets import lint_targets
 from weightlift.errors import WeightliftError
 from weightlift.lints import rewrites
+from weightlift.lints.config import Asked, Configurations
 from weightlift.lints.fixing import choose, rewritten
 from weightlift.lints.source_file import SourceFile
 from weightlift.lints.values import Diagnostic, Edit, Fix
@@ -155,8 +159,6 @@ def test_files_of_one_fix_are_written_together_or_not_at_all(tmp_path, monkeypat
         done.append(target)
         real(source, target)
 
-    from weightlift.actions.lint_fixes import _write
-
     monkeypatch.setattr(os, "replace", once)
     with pytest.raises(WeightliftError, match="Permission denied"):
         _write({str(path): BAD for path in paths}, {str(path): GOOD for path in paths})
@@ -166,8 +168,6 @@ def test_files_of_one_fix_are_written_together_or_not_at_all(tmp_path, monkeypat
 
 def test_a_file_that_changed_meanwhile_is_not_written(tmp_path):
     """What another program wrote since the file was read is not written over."""
-    from weightlift.actions.lint_fixes import _write
-
     path = tmp_path / "a.py"
     path.write_bytes(b"other")
     with pytest.raises(WeightliftError, match="changed it meanwhile"):
@@ -228,3 +228,24 @@ def test_without_libcst_a_fix_names_its_install_line(tmp_path, monkeypatch):
     with pytest.raises(WeightliftError, match=r"pip install 'weightlift\[fix\]'"):
         wl.lint(path, fix=True)
     assert path.read_bytes() == BAD
+
+
+def test_one_fix_over_two_files_is_made_in_both_or_in_neither(tmp_path):
+    """A fix with an edit in another file changes both; where one of its places is gone, neither."""
+    one, other = tmp_path / "a.py", tmp_path / "b.py"
+    for path in (one, other):
+        path.write_bytes(b"f(x)\n")
+
+    def fixed(column):
+        rename = rewrites.wrapped("g")
+        edits = (Edit(1, 1, 1, 5, rename), Edit(1, column, 1, 5, rename, path=str(other)))
+        run = Run(list(lint_targets([tmp_path], Configurations(Asked()))))
+        place = (str(one), 1, 1, 1, 5)
+        run.diagnostics = [Diagnostic("WL101", "x", *place, "x", Fix("safe", "x", edits))]
+        return fix_files(run, unsafe=False), [each.code for each in run.unreadable]
+
+    assert fixed(2) == ([], ["WL902", "WL902"])
+    assert (one.read_bytes(), other.read_bytes()) == (b"f(x)\n", b"f(x)\n")
+    gone, unreadable = fixed(1)
+    assert (len(gone), unreadable) == (1, [])
+    assert (one.read_bytes(), other.read_bytes()) == (b"g(f(x))\n", b"g(f(x))\n")
