@@ -5,6 +5,7 @@ from __future__ import annotations
 RULES = {
     "WL101": "state_dict_of_a_load",
     "WL102": "lstrip_of_a_prefix",
+    "WL103": "best_state_without_a_copy",
     "WL301": "load_without_weights_only",
     "WL401": "strict_false_result_discarded",
 }
