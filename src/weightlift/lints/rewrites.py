@@ -59,14 +59,14 @@ def without_keyword(name: str) -> Rewrite:
     return rewrite
 
 
-def positional_as_keywords(names: Sequence[str]) -> Rewrite:
-    """Pass by keyword what is passed by position, under these names in their order."""
+def positional_as_keywords(names: Sequence[str], *, first: int = 0) -> Rewrite:
+    """Pass by keyword what is passed by position, from the `first` on, under these names in their order."""
 
     def rewrite(call: Any) -> Any:
         cst = libcst()
         args = list(call.args)
         for i, name in enumerate(names[: len(args)]):
-            if args[i].keyword is None and not args[i].star:
+            if i >= first and args[i].keyword is None and not args[i].star:
                 args[i] = _keyword(cst, name, args[i].value).with_changes(
                     comma=args[i].comma, whitespace_after_arg=args[i].whitespace_after_arg
                 )
@@ -110,6 +110,19 @@ def replaced_by(template: str, **parts: str) -> Rewrite:
         text = template.format_map({name: f"__{name}__" for name in parts})
         made = _filled(cst, cst.parse_expression(text), kept)
         return made.with_changes(lpar=node.lpar, rpar=node.rpar) if node.lpar else made
+
+    return rewrite
+
+
+def assertion_as_call(template: str, **parts: str) -> Rewrite:
+    """Call something in the place of a whole `assert`, with parts of its test as `replaced_by` takes them."""
+    made = replaced_by(template, **parts)
+
+    def rewrite(node: Any) -> Any:
+        cst = libcst()
+        inner = node.body[0] if isinstance(node, cst.SimpleStatementLine) else node
+        call = cst.Expr(value=made(inner.test), semicolon=inner.semicolon)
+        return node.with_changes(body=[call, *node.body[1:]]) if inner is not node else call
 
     return rewrite
 

@@ -6,6 +6,7 @@ RULES = {
     "WL101": "state_dict_of_a_load",
     "WL102": "lstrip_of_a_prefix",
     "WL103": "best_state_without_a_copy",
+    "WL104": "state_dicts_compared",
     "WL301": "load_without_weights_only",
     "WL401": "strict_false_result_discarded",
 }
