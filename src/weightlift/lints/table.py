@@ -7,6 +7,8 @@ RULES = {
     "WL102": "lstrip_of_a_prefix",
     "WL103": "best_state_without_a_copy",
     "WL104": "state_dicts_compared",
+    "WL105": "state_dict_override_forgets_destination",
+    "WL106": "state_dict_override_without_keywords",
     "WL301": "load_without_weights_only",
     "WL401": "strict_false_result_discarded",
 }
