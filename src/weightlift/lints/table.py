@@ -9,6 +9,8 @@ RULES = {
     "WL104": "state_dicts_compared",
     "WL105": "state_dict_override_forgets_destination",
     "WL106": "state_dict_override_without_keywords",
+    "WL201": "positional_state_dict_arguments",
+    "WL202": "positional_super_state_dict",
     "WL301": "load_without_weights_only",
     "WL401": "strict_false_result_discarded",
 }
