@@ -133,7 +133,7 @@ def _source_spans(text: str) -> list[tuple[int, int]]:
         if name != "cells":
             continue
         for cell in _elements(text, begin):
-            inner = {key: at for key, at in _members(text, cell)}
+            inner = dict(_members(text, cell))
             spans.append((inner["source"], _end(text, inner["source"])))
     return spans
 

@@ -36,14 +36,7 @@ def with_keyword(name: str, value: str) -> Rewrite:
                 return call.with_changes(args=args)
         new = _keyword(cst, name, made)
         if args:
-            last = args[-1]
-            if isinstance(last.comma, cst.Comma):  # a trailing comma: stay on lines of one's own
-                new = new.with_changes(comma=last.comma)
-                args[-1] = last.with_changes(comma=_comma_between(cst, call, last))
-            else:
-                new = new.with_changes(whitespace_after_arg=last.whitespace_after_arg)
-                between = _comma_between(cst, call, last)
-                args[-1] = last.with_changes(comma=between, whitespace_after_arg=cst.SimpleWhitespace(""))
+            args[-1], new = _in_front_of(cst, call, args[-1], new)
         return call.with_changes(args=[*args, new])
 
     return rewrite
@@ -137,6 +130,20 @@ def statements_before(*lines: str) -> Rewrite:
 def _keyword(cst: Any, name: str, value: Any) -> Any:
     bare = cst.AssignEqual(cst.SimpleWhitespace(""), cst.SimpleWhitespace(""))
     return cst.Arg(value=value, keyword=cst.Name(name), equal=bare)
+
+
+def _in_front_of(cst: Any, call: Any, last: Any, new: Any) -> tuple[Any, Any]:
+    """Return the last argument and a new one behind it, each comment on the line of the argument that it is about."""
+    comma = _comma_between(cst, call, last)
+    trailing = isinstance(last.comma, cst.Comma)
+    space = last.comma.whitespace_after if trailing else last.whitespace_after_arg
+    if isinstance(space, cst.ParenthesizedWhitespace) and isinstance(comma.whitespace_after, type(space)):
+        comma = comma.with_changes(whitespace_after=comma.whitespace_after.with_changes(first_line=space.first_line))
+        space = space.with_changes(first_line=cst.TrailingWhitespace(newline=space.first_line.newline))
+    if trailing:
+        return last.with_changes(comma=comma), new.with_changes(comma=last.comma.with_changes(whitespace_after=space))
+    nothing = cst.SimpleWhitespace("")
+    return last.with_changes(comma=comma, whitespace_after_arg=nothing), new.with_changes(whitespace_after_arg=space)
 
 
 def _comma_between(cst: Any, call: Any, last: Any) -> Any:

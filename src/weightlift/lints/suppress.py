@@ -73,7 +73,7 @@ def _codes(listed: str) -> tuple[str, ...]:
 
 def _comments(data: bytes) -> list[tuple[int, str]]:
     """Return the comments of a file with their lines; those before the place that `tokenize` cannot go past."""
-    found = []
+    found: list[tuple[int, str]] = []
     try:
         tokens = tokenize.tokenize(io.BytesIO(data).readline)
         found.extend((token.start[0], token.string) for token in tokens if token.type == tokenize.COMMENT)
