@@ -27,8 +27,8 @@ model.load_state_dict(torch.load("model.pt"))
 ## Fix
 Unsafe, and offered for `torch.save` only together with everything in the project that loads the file: each load must
 stand in the same file and be `torch.load(path).state_dict()`, which loses its `.state_dict()`, or `m = torch.load(p)`
-of a model whose making is to be seen, which is made again and loaded into. Files that were saved before are not read by
-the new code, and a model made again is in training mode, on the CPU.
+of a model whose class and whose arguments, all constants, are to be seen: then it is made again and loaded into. Files
+that were saved before are not read by the new code, which is why this is not safe.
 
 ## What is left alone
 What the text does not make certain to be a module (a parameter of the function that nothing is called on). A buffer in
@@ -43,14 +43,18 @@ from collections.abc import Iterator
 
 from ..saved_values import in_words, saved_of_kind
 from ..source_file import SourceFile
-from ..values import Found
+from ..values import Fix, Found
+from ..whole_pairs import by_state_dict
 
 NODES = (ast.Call,)
 WORDS = (b"save(", b"dump(", b"save (", b"dump (")
 EVERY = (b"torch",)
+GRADE = "unsafe"
 
 
 def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
     """Yield the calls that save a module whole."""
     if modules := saved_of_kind(node, ("module",), file):
-        yield Found(node, f"{in_words(modules)} is saved whole, tied to its classes; save its state_dict()")
+        edits = by_state_dict(node, file)
+        fix = Fix("unsafe", "save the state dict, and load it into a model", edits) if edits else None
+        yield Found(node, f"{in_words(modules)} is saved whole, tied to its classes; save its state_dict()", fix)
