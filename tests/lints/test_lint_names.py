@@ -54,6 +54,7 @@ def test_a_name_that_may_be_another_is_nothing(text):
     assert file.qualified(node) is None
 
 
+MADE = "class A:\n  def __init__(self):\n    self.m = nn.Linear(1, 1)\n"
 HOLDS = {
     "m = nn.Linear(1, 1)\nuse(m)": "module",
     "m = nn.Linear(1, 1).to(d).eval()\nuse(m)": "module",
@@ -81,15 +82,17 @@ HOLDS = {
     "use(nn.functional.relu(t))": None,
     "w = nn.Linear(1, 1)\nfor w in ws:\n    use(w)": None,
     "sd = m.state_dict()\nfor i in x:\n    use(sd)\n    sd = torch.load(p)": None,
-    "class A:\n    def __init__(self):\n        self.m = nn.Linear(1, 1)\n    def f(self):\n        use(self.m)": "module",
-    "class A:\n    def __init__(self):\n        self.m = nn.Linear(1, 1)\n    def g(self):\n        self.m = torch.load(p)\n"
-    "    def f(self):\n        use(self.m)": None,
+    MADE + "  def f(self):\n    use(self.m)": "module",
+    MADE + "  def g(self):\n    self.m = torch.load(p)\n  def f(self):\n    use(self.m)": None,
     "a, b = nn.Linear(1, 1), torch.load(p)\nuse(a)": "module",
     "m = m\nuse(m)": None,
+    "m = nn.Linear(1, 1)\ndef g():\n    global m\n    m = torch.load(p)\ndef f():\n    use(m)": None,
+    "m = nn.Linear(1, 1)\n" + "m = m.to(d)\n" * 2000 + "use(m)": None,
+    "m = nn.Linear(1, 1)\n" + "m = m.to(d)\n" * 20 + "use(m)": "module",
 }
 
 
-@pytest.mark.parametrize(("text", "kind"), HOLDS.items())
+@pytest.mark.parametrize(("text", "kind"), HOLDS.items(), ids=range(len(HOLDS)))
 def test_what_a_name_holds(text, kind):
     """What a name holds is known where every assignment that reaches its use agrees, and is None elsewhere."""
     file, node = used("import torch\nfrom torch import nn\n" + text)

@@ -75,6 +75,8 @@ class _Index:
     def __init__(self, file: SourceFile, made: dict[str, list[Binding]]) -> None:
         self.file = file
         self.made = made
+        said = file.nodes.get(ast.Global, ())
+        self.globals = {(scope_of(file, each), name) for each in said for name in each.names}
 
     def fill(self) -> None:
         nodes = self.file.nodes
@@ -148,9 +150,13 @@ class _Index:
         value: ast.expr | None = None,
         annotation: ast.expr | None = None,
     ) -> None:
-        self.put(Binding(key, kind, owner, self.scope(owner), value, annotation))
+        scope = self.scope(owner)
+        if self.globals and (scope, key.partition(".")[0]) in self.globals:
+            scope = self.file.tree
+        self.put(Binding(key, kind, owner, scope, value, annotation))
 
     def scope(self, owner: ast.AST) -> ast.AST:
+        """Return the scope that an owner binds in; a walrus in a comprehension does so around it."""
         scope = scope_of(self.file, owner)
         while isinstance(owner, ast.NamedExpr) and isinstance(scope, _COMPREHENSIONS):
             scope = scope_of(self.file, scope)
