@@ -45,7 +45,7 @@ from ..values import Fix, Found
 
 NODES = (ast.Call,)
 WORDS = (b"pickle", b"dill")
-EVERY = (b"torch", b"load")
+EVERY = (b"torch", b"load(")
 GRADE = "safe"
 
 

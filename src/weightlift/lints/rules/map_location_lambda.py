@@ -40,8 +40,8 @@ from ..torch_loads import map_location, quoted
 from ..values import Fix, Found
 
 NODES = (ast.Lambda,)
-WORDS = (b"lambda",)
-EVERY = (b"torch", b"load")
+WORDS = (b"torch.load", b"load(", b"load as ", b"load_url", b"load_state_dict_from_url")
+EVERY = (b"torch", b"lambda")
 GRADE = "safe"
 
 

@@ -47,7 +47,7 @@ from ..values import Fix, Found
 
 NODES = (ast.Call,)
 WORDS = (b".eval(", b".train(", b"state_dict(", b"parameters(", b"named_modules(", b"zero_grad(")
-EVERY = (b"torch", b"load")
+EVERY = (b"torch", b"load(")
 GRADE = "unsafe"
 
 _OF_MODELS = (
