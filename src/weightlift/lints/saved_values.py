@@ -28,10 +28,9 @@ def saved_of_kind(call: ast.Call, kinds: tuple[str, ...], file: SourceFile) -> l
 
     A buffer in memory is no file.
     """
-    name = file.qualified(call.func)
-    names = SAVES.get(name or "")
-    if names is None:
+    if not file.calls(call, *SAVES):
         return []
+    names = SAVES[file.qualified(call.func) or ""]
     saved = argument(call, 0, names[0])
     if saved is None or is_in_memory(argument(call, 1, names[1]), file):
         return []

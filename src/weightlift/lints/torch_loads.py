@@ -32,10 +32,9 @@ def is_other_unpickler(node: ast.expr | None, file: SourceFile) -> bool:
 
 def map_location(call: ast.AST | None, file: SourceFile) -> ast.expr | None:
     """Return what a call that loads is given as `map_location`; None for nothing, and for any other call."""
-    if not isinstance(call, ast.Call):
+    if not isinstance(call, ast.Call) or not file.calls(call, *_MAP_LOCATION):
         return None
-    at = _MAP_LOCATION.get(file.qualified(call.func) or "")
-    return None if at is None else argument(call, at, "map_location")
+    return argument(call, _MAP_LOCATION[file.qualified(call.func) or ""], "map_location")
 
 
 def is_in_memory(node: ast.expr | None, file: SourceFile) -> bool:
