@@ -49,9 +49,7 @@ def without_keyword(name: str) -> Rewrite:
         cst = libcst()
         args = [arg for arg in call.args if arg.keyword is None or arg.keyword.value != name]
         if args and args[-1] is not call.args[-1]:
-            args[-1] = args[-1].with_changes(
-                comma=call.args[-1].comma, whitespace_after_arg=call.args[-1].whitespace_after_arg
-            )
+            args[-1] = _as_last(cst, args[-1], call.args[-1])
         if not args:
             return call.with_changes(args=args, whitespace_before_args=cst.SimpleWhitespace(""))
         return call.with_changes(args=args)
@@ -127,6 +125,19 @@ def assertion_as_call(template: str, **parts: str) -> Rewrite:
     return rewrite
 
 
+def loaded_into(target: str, made: str) -> Rewrite:
+    """Make an object and load into it: `m = torch.load(p)` -> `m = Net()`, `m.load_state_dict(torch.load(p, ...))`."""
+
+    def rewrite(line: Any) -> Any:
+        cst = libcst()
+        load = with_keyword("weights_only", "True")(line.body[0].value)
+        method = cst.Attribute(value=cst.parse_expression(target), attr=cst.Name("load_state_dict"))
+        loading = cst.Expr(cst.Call(func=method, args=[cst.Arg(load)]), semicolon=line.body[0].semicolon)
+        return statements_before(f"{target} = {made}")(line.with_changes(body=[loading, *line.body[1:]]))
+
+    return rewrite
+
+
 def statements_before(*lines: str) -> Rewrite:
     """Put statements in front of a whole statement, which keeps its own comments (for `file.edit(statement, ...)`)."""
 
@@ -157,6 +168,20 @@ def _in_front_of(cst: Any, call: Any, last: Any, new: Any) -> tuple[Any, Any]:
         return last.with_changes(comma=comma), new.with_changes(comma=last.comma.with_changes(whitespace_after=space))
     nothing = cst.SimpleWhitespace("")
     return last.with_changes(comma=comma, whitespace_after_arg=nothing), new.with_changes(whitespace_after_arg=space)
+
+
+def _as_last(cst: Any, arg: Any, last: Any) -> Any:
+    """Return an argument laid out as the last one that stood behind it, with the comment of its own line."""
+    comma, after = last.comma, last.whitespace_after_arg
+    space = comma.whitespace_after if isinstance(comma, cst.Comma) else after
+    own = arg.comma.whitespace_after
+    if isinstance(space, cst.ParenthesizedWhitespace) and isinstance(own, cst.ParenthesizedWhitespace):
+        space = space.with_changes(first_line=own.first_line)
+        if isinstance(comma, cst.Comma):
+            comma = comma.with_changes(whitespace_after=space)
+        else:
+            after = space
+    return arg.with_changes(comma=comma, whitespace_after_arg=after)
 
 
 def _comma_between(cst: Any, call: Any, last: Any) -> Any:

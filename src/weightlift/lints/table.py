@@ -12,6 +12,14 @@ RULES = {
     "WL201": "positional_state_dict_arguments",
     "WL202": "positional_super_state_dict",
     "WL301": "load_without_weights_only",
+    "WL302": "load_with_weights_only_false",
+    "WL303": "load_with_a_pickle_module",
+    "WL304": "whole_model_saved",
+    "WL305": "whole_optimizer_saved",
+    "WL306": "whole_model_loaded",
+    "WL307": "map_location_as_a_filter",
+    "WL308": "load_without_map_location",
+    "WL309": "map_location_lambda",
     "WL401": "strict_false_result_discarded",
 }
 """The module in `lints.rules` for each code: 1xx certain bugs, 2xx deprecated, 3xx unsafe or brittle, 4xx silent."""
