@@ -53,7 +53,8 @@ def test_the_page(project, capsys):
     assert main(["lint", "."]) == 2
     assert capsys.readouterr().out == (
         "a.py:1:5: WL901 it cannot be parsed: '(' was never closed\n"
-        "b.py:2:1: WL101 [*] state_dict() writes the model's own weights over what was loaded; load_state_dict() is meant\n"
+        "b.py:2:1: WL101 [*] state_dict() writes the model's own weights over what was loaded; "
+        "load_state_dict() is meant\n"
         "b.py:3:1: WL401 strict=False returns the keys that did not match, and the result is thrown away\n"
         "2 findings in 3 files; 1 unreadable; [*] 1 by --fix\n"
     )
@@ -65,9 +66,9 @@ def test_exit_codes(project, capsys):
     assert main(["lint", "good.py"]) == 0
     assert main(["lint", "good.py", "bad.py"]) == 1
     assert main(["lint", "bad.py", "--ignore", "WL101,WL401"]) == 0
-    for wrong in (["gone.py"], ["good.py", "--select", "WL777"], ["good.py", "--torch-min", "new"], ["good.py", "--to", "x"],
-                  ["good.py", "--json", "--sarif"], ["good.py", "--unsafe-fixes"]):  # fmt: skip
-        assert main(["lint", *wrong]) == 2
+    for wrong in ("--select=WL777", "--torch-min=new", "--to=x", "--unsafe-fixes", "gone.py"):
+        assert main(["lint", "good.py", wrong]) == 2
+    assert main(["lint", "good.py", "--json", "--sarif"]) == 2
     assert "weightlift: no rule 'WL777'" in capsys.readouterr().err
 
 

@@ -54,6 +54,7 @@ def test_a_name_that_may_be_another_is_nothing(text):
     assert file.qualified(node) is None
 
 
+MADE = "class A:\n  def __init__(self):\n    self.m = nn.Linear(1, 1)\n"
 HOLDS = {
     "m = nn.Linear(1, 1)\nuse(m)": "module",
     "m = nn.Linear(1, 1).to(d).eval()\nuse(m)": "module",
@@ -81,9 +82,8 @@ HOLDS = {
     "use(nn.functional.relu(t))": None,
     "w = nn.Linear(1, 1)\nfor w in ws:\n    use(w)": None,
     "sd = m.state_dict()\nfor i in x:\n    use(sd)\n    sd = torch.load(p)": None,
-    "class A:\n    def __init__(self):\n        self.m = nn.Linear(1, 1)\n    def f(self):\n        use(self.m)": "module",
-    "class A:\n    def __init__(self):\n        self.m = nn.Linear(1, 1)\n    def g(self):\n        self.m = torch.load(p)\n"
-    "    def f(self):\n        use(self.m)": None,
+    MADE + "  def f(self):\n    use(self.m)": "module",
+    MADE + "  def g(self):\n    self.m = torch.load(p)\n  def f(self):\n    use(self.m)": None,
     "a, b = nn.Linear(1, 1), torch.load(p)\nuse(a)": "module",
     "m = m\nuse(m)": None,
 }

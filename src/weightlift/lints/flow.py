@@ -16,23 +16,32 @@ _LOOPS = (ast.For, ast.AsyncFor, ast.While)
 _UNCONDITIONAL = (ast.With, ast.AsyncWith)
 
 
-class Flow:
-    """The bindings of a file, made when the first is asked for."""
+class Known:
+    """What has been found out about a file, kept with it."""
 
-    __slots__ = ("_bindings", "_file", "_kinds", "_uses")
+    __slots__ = ("bindings", "kinds", "uses")
+
+    def __init__(self) -> None:
+        self.bindings: dict[str, list[Binding]] | None = None
+        self.uses: dict[tuple[ast.AST, str], set[str]] | None = None
+        self.kinds: dict[ast.AST, str | None] = {}
+
+
+class Flow:
+    """The flow of a file. Its bindings are made when the first is asked for."""
+
+    __slots__ = ("_file", "_known")
 
     def __init__(self, file: SourceFile) -> None:
         self._file = file
-        self._bindings: dict[str, list[Binding]] | None = None
-        self._uses: dict[tuple[ast.AST, str], set[str]] | None = None
-        self._kinds: dict[ast.AST, str | None] = {}
+        self._known = file.known
 
     @property
     def bindings(self) -> dict[str, list[Binding]]:
         """Every binding of the file by its key."""
-        if self._bindings is None:
-            self._bindings = index(self._file)
-        return self._bindings
+        if self._known.bindings is None:
+            self._known.bindings = index(self._file)
+        return self._known.bindings
 
     def in_sight(self, node: ast.AST) -> list[Binding]:
         """Return the bindings of the scope that a name's value comes from: the innermost that binds it."""
@@ -74,21 +83,21 @@ class Flow:
         """Return the kind of what an expression gives, None where that is not certain."""
         if node is None:
             return None
-        if node not in self._kinds:
-            self._kinds[node] = None  # for a name that is assigned from itself
-            self._kinds[node] = kinds.kind_of(self._file, node)
-        return self._kinds[node]
+        if node not in self._known.kinds:
+            self._known.kinds[node] = None  # for a name that is assigned from itself
+            self._known.kinds[node] = kinds.kind_of(self._file, node)
+        return self._known.kinds[node]
 
     def used_as(self, node: ast.AST) -> set[str]:
         """Return the attributes that are taken of a name anywhere in the scope where it stands."""
-        if self._uses is None:
-            self._uses = {}
+        if self._known.uses is None:
+            self._known.uses = {}
             for attribute in self._file.nodes.get(ast.Attribute, ()):
                 key = key_of(attribute.value)
                 if key is not None:
                     scope = scope_of(self._file, attribute)
-                    self._uses.setdefault((scope, key), set()).add(attribute.attr)
-        return self._uses.get((scope_of(self._file, node), key_of(node) or ""), set())
+                    self._known.uses.setdefault((scope, key), set()).add(attribute.attr)
+        return self._known.uses.get((scope_of(self._file, node), key_of(node) or ""), set())
 
     def _of_attribute(self, node: ast.AST) -> list[Binding]:
         """Return the bindings of `self.x` in the other methods of the class."""

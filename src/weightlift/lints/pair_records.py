@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 
 from ..typed import TYPE_CHECKING
 from ..values import dataclass
@@ -91,14 +91,16 @@ def records(file: SourceFile) -> Records:
     return Records(tuple(saves), tuple(loads), tuple(helpers))
 
 
-def calls_of(file: SourceFile, helper: Helper) -> Iterator[tuple[ast.Call, str | None]]:
-    """Yield the calls of a helper in a file with the keys of the paths that they pass."""
+def calls_of(
+    file: SourceFile, helpers: Mapping[str, Sequence[Helper]]
+) -> Iterator[tuple[Helper, ast.Call, str | None]]:
+    """Yield the calls of helpers, by their names, in a file with the keys of the paths that they pass."""
     for call in file.nodes.get(ast.Call, ()):
         func = call.func
         name = func.id if isinstance(func, ast.Name) else func.attr if isinstance(func, ast.Attribute) else ""
-        if name == helper.name:
+        for helper in helpers.get(name, ()):
             path = argument(call, *helper.path)
-            yield call, helper.default_key if path is None else path_key(file, path)
+            yield helper, call, helper.default_key if path is None else path_key(file, path)
 
 
 def saved(file: SourceFile, call: ast.Call, value: ast.expr, key: str | None) -> Saved:

@@ -17,7 +17,7 @@ from .source_file import SourceFile, argument
 if TYPE_CHECKING:
     from .pair_records import Place
 
-_SAVES_OR_LOADS = re.compile(rb"\b(?:save|load)\b")
+_SAVES_OR_LOADS = re.compile(rb"\b(?:save|load)(?:\s*\(| as )")
 
 
 class Project:
@@ -80,17 +80,19 @@ class Project:
         """Add what is saved and loaded by calls of helpers."""
         from ..values import replace
 
-        names = b"|".join(sorted({re.escape(helper.name.encode()) for helper in helpers}))
+        by_name: dict[str, list[Helper]] = {}
+        for helper in helpers:
+            by_name.setdefault(helper.name, []).append(helper)
+        names = b"|".join(re.escape(name.encode()) for name in sorted(by_name))
         for path, data in self._read(re.compile(rb"\b(?:" + names + rb")\s*\(")):
             file = _parsed(path, data)
             if file is None:
                 continue
-            for helper in helpers:
-                for call, key in calls_of(file, helper):
-                    if helper.loaded is not None:
-                        loads.append(replace(helper.loaded, key=key))
-                    elif helper.value and (value := argument(call, *helper.value)) is not None:
-                        saves.append(saved(file, call, value, key))
+            for helper, call, key in calls_of(file, by_name):
+                if helper.loaded is not None:
+                    loads.append(replace(helper.loaded, key=key))
+                elif helper.value and (value := argument(call, *helper.value)) is not None:
+                    saves.append(saved(file, call, value, key))
 
     def _of(self, path: str, data: bytes) -> Records:
         kept = self._records.get(path)

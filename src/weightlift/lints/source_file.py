@@ -6,7 +6,7 @@ import ast
 from collections.abc import Iterator
 
 from ..typed import TYPE_CHECKING, Any
-from .flow import Flow
+from .flow import Flow, Known
 from .names import Names
 from .values import Edit, Found, Rewrite, Settings
 
@@ -24,7 +24,7 @@ class SourceFile:
     `values`, `holds`, `parent`, `ancestors`, `argument`, `edit`; `names` and `flow` answer it.
     """
 
-    __slots__ = ("_lines", "data", "flow", "names", "nodes", "parents", "path", "project", "settings", "tree")
+    __slots__ = ("_lines", "data", "known", "nodes", "parents", "path", "project", "settings", "tree")
 
     def __init__(
         self, path: str, data: bytes, settings: Settings | None = None, project: Project | None = None
@@ -40,9 +40,18 @@ class SourceFile:
         self.project = project
         self.tree = parsed(data)
         self.nodes, self.parents = _walk(self.tree)
-        self.names = Names(self)
-        self.flow = Flow(self)
+        self.known = Known()
         self._lines: list[str] | None = None
+
+    @property
+    def names(self) -> Names:
+        """What names are short for. Made anew each time: a tree that nothing points back at is freed at once."""
+        return Names(self)
+
+    @property
+    def flow(self) -> Flow:
+        """What names hold."""
+        return Flow(self)
 
     @property
     def lines(self) -> list[str]:
@@ -102,24 +111,29 @@ class SourceFile:
 
     def qualified(self, node: ast.AST | None) -> str | None:
         """Return the full dotted name behind a name or attribute: `th.load` -> `torch.load`; None if not certain."""
-        return self.names.qualified(node)
+        return Names(self).qualified(node)
 
     def calls(self, node: ast.AST | None, *names: str) -> bool:
         """Whether a node is a call of one of these fully dotted names."""
-        return isinstance(node, ast.Call) and self.names.qualified(node.func) in names
+        if not isinstance(node, ast.Call):
+            return False
+        func = node.func
+        if isinstance(func, ast.Attribute) and not any(name.endswith(func.attr) for name in names):
+            return False  # most calls of a file, without a look at what their names stand for
+        return Names(self).qualified(func) in names
 
     def values(self, node: ast.AST) -> list[ast.expr] | None:
         """Return every expression that a name may hold where it is used; None where that is not certain."""
-        return self.flow.values(node)
+        return Flow(self).values(node)
 
     def value(self, node: ast.AST) -> ast.expr | None:
         """Return the one expression that a name holds where it is used, itself for any other expression, else None."""
-        values = self.flow.values(node)
+        values = Flow(self).values(node)
         return values[0] if values is not None and len(values) == 1 else None
 
     def holds(self, node: ast.AST | None) -> str | None:
         """Return the kind of what an expression gives, of those in `kinds`: `module`, ...; None if not certain."""
-        return self.flow.holds(node)
+        return Flow(self).holds(node)
 
     # Places and edits
 

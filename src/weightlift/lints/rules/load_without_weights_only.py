@@ -36,8 +36,8 @@ from ..source_file import SourceFile, argument, is_open
 from ..values import Fix, Found, Settings
 
 NODES = (ast.Call,)
-WORDS = (b"torch",)
-EVERY = (b"load",)
+WORDS = (b"load(", b"torch.load", b"load as ")
+EVERY = (b"torch",)
 GRADE = "unsafe"
 
 
