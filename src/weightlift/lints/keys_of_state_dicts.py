@@ -36,9 +36,17 @@ def source_of_key(file: SourceFile, node: ast.AST, depth: int = 0) -> ast.expr |
 
 def kinds_before(file: SourceFile, node: ast.expr) -> set[str | None]:
     """Return the kinds of all that a name may have been given up to here; that of any other expression."""
-    bindings = [binding for binding in file.flow.reaching(node) if binding.at[0] < node.lineno]
-    values = [binding.value for binding in bindings if binding.value is not None]
+    values = values_before(file, node)
     return {file.holds(value) for value in values} if values else {file.holds(node)}
+
+
+def values_before(file: SourceFile, node: ast.expr) -> list[ast.expr]:
+    """Return what a name may have been given in the statements above the one that it stands in.
+
+    A comprehension's own assignment, `sd = {... for k in sd}`, is not among them.
+    """
+    line = file.statement(node).lineno
+    return [each.value for each in file.flow.reaching(node) if each.value is not None and each.at[0] < line]
 
 
 def is_state_dict(file: SourceFile, node: ast.expr) -> bool:

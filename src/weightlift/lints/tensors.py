@@ -47,7 +47,7 @@ def is_tensor(file: SourceFile, node: ast.AST | None, depth: int = 0) -> bool:
     if isinstance(node, ast.Call):
         owner = node.func.value if isinstance(node.func, ast.Attribute) else None
         gives = owner is not None and node.func.attr in _GIVES_TENSOR and is_tensor(file, owner, depth + 1)  # type: ignore[attr-defined]
-        return gives or file.calls(node, *_MAKERS)
+        return gives or file.calls(node, *_MAKERS) or method(node, "detach") is not None
     if isinstance(node, ast.Subscript):
         return _is_entry(file, node) or is_tensor(file, node.value, depth + 1)
     if isinstance(node, ast.Attribute):

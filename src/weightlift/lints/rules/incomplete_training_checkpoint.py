@@ -8,10 +8,10 @@ A checkpoint is made to resume from if the state of an optimizer is in it, or if
 the same file reads back from a checkpoint.
 
 ## Why is this bad
-Nothing is raised on resuming. A new optimizer has lost its momentum and its averages; a new scheduler starts its
-warm-up or its decay again (a `StepLR` that should drop the rate at step 6 drops it at step 7, a cosine that stands at
-half starts over); a new `GradScaler` starts at a scale of 65536 and skips steps until it fits. A script that seeds
-itself draws the random numbers of its first epochs once more.
+Nothing is raised on resuming. A new optimizer has lost its momentum and its averages. A new scheduler counts from
+nought: a `StepLR` that should drop the rate at step 6 drops it at step 7, a cosine over 8 steps that is resumed at half
+of the rate is at a third of it in the end, and not near zero. A new `GradScaler` starts at a scale of 65536 and skips
+steps until it fits. A script that seeds itself draws the random numbers of its first epochs once more.
 
 ## Example
 ```python
@@ -65,7 +65,7 @@ EVERY = (b"save", b"state_dict")
 
 _USED = {"step": ("optimizer", "scheduler"), "update": ("scaler",)}
 _COUNTS = ("epoch", "step", "iter", "iteration", "global_step", "epochs", "start_epoch", "n_iter")
-_SAVES_ALL = (b"save_state(", b"register_for_checkpointing", b"save_checkpoint(os.", b".prepare(")
+_SAVES_ALL = (b"save_state(", b"register_for_checkpointing", b".prepare(")
 _RANDOM = (b"rng_state", b"rng", b"set_epoch(", b"getstate(", b"get_state(")
 
 

@@ -27,8 +27,9 @@ torch.save(weights, "model.pt")
 
 ## What is left alone
 This rule is off by default, select it with `--select WL407`: what it finds does lose the metadata, but in most models
-every module is of version 1, or loads the same without. State dicts of optimizers, which have no such attribute; dicts
-that are merged into another before they are loaded; a file that deals with `_metadata` itself.
+every module is of version 1, or loads the same without. State dicts of optimizers, which have no such attribute; what
+was loaded and is saved again; dicts that are merged into another before they are loaded; a comprehension over what a
+comprehension made; a file that deals with `_metadata` itself.
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ import ast
 from collections.abc import Iterator
 
 from ..bindings import key_of, scope_of
-from ..keys_of_state_dicts import kinds_before
+from ..keys_of_state_dicts import kinds_before, values_before
 from ..saves import parts, saved_by
 from ..source_file import SourceFile, method
 from ..values import Found
@@ -56,6 +57,8 @@ def check(node: ast.DictComp, file: SourceFile) -> Iterator[Found]:
     if len(node.generators) != 1 or not _has_metadata(source, file) or b"_metadata" in file.data:
         return
     use = _used(node, file)
+    if use == "saved" and "loaded" in kinds_before(file, source):
+        return  # a whole checkpoint, or weights that were saved without already
     if use is not None:
         yield Found(node, f"the dict that is {use} has lost _metadata, the versions of the modules")
 
@@ -64,8 +67,10 @@ def _has_metadata(source: ast.expr, file: SourceFile) -> bool:
     """Whether an expression is what a module's state_dict() gave, or what was loaded from a file."""
     if isinstance(source, ast.Subscript):
         return "loaded" in kinds_before(file, source.value) and _is_of_a_model(source.slice)
+    if any(isinstance(value, ast.DictComp) for value in values_before(file, source)):
+        return False  # it was lost before
     if "loaded" in kinds_before(file, source):
-        return True
+        return True  # what goes on to load_state_dict is a state dict
     owner = method(file.value(source), "state_dict")
     return owner is not None and file.holds(owner) not in _NOT_MODULES
 

@@ -11,12 +11,16 @@ together comes back together.
 
 ## Example
 ```python
+model = torch.nn.Linear(2, 2)
+optimizer = torch.optim.Adam(model.parameters())
 torch.save(model, "model.pt")
 torch.save(optimizer, "optimizer.pt")
 ```
 
 ## Use instead
 ```python
+model = torch.nn.Linear(2, 2)
+optimizer = torch.optim.Adam(model.parameters())
 torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, "checkpoint.pt")
 ```
 and, to resume, build the model, then the optimizer from its parameters, then load both state dicts.
