@@ -21,6 +21,13 @@ RULES = {
     "WL308": "load_without_map_location",
     "WL309": "map_location_lambda",
     "WL401": "strict_false_result_discarded",
+    "WL402": "unguarded_key_slice",
+    "WL403": "unguarded_key_replace",
+    "WL404": "assign_after_optimizer",
+    "WL405": "incomplete_training_checkpoint",
+    "WL406": "model_and_optimizer_pickled_apart",
+    "WL407": "metadata_lost_by_comprehension",
+    "WL408": "slice_saved_with_its_storage",
 }
 """The module in `lints.rules` for each code: 1xx certain bugs, 2xx deprecated, 3xx unsafe or brittle, 4xx silent."""
 
