@@ -7,7 +7,7 @@ CORPUS := .corpus
 
 PAIRS := pairs
 
-.PHONY: help demo test check format corpus test-architectures test-converters test-inference test-decoding mapbench bench test-faults test-crash test-resume test-ranks test-differential fuzz changelog clean
+.PHONY: help demo test check format corpus test-architectures test-converters test-inference test-decoding mapbench bench test-faults test-crash test-resume test-ranks test-differential fuzz compare-scanners changelog clean
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/'
 
@@ -71,7 +71,7 @@ test-crash: $(VENV)/.ready  ## Crashes of saves, ours and others', replayed at e
 	PYTHONPATH=tests $(BIN)/python -m crash.run --table .crash
 
 clean:  ## Remove everything that can be made again
-	rm -rf .venv .venv-bench .venv-demo .venv-architectures .venv-orbax .crash.json .crash.md .fuzz .corpus demo/files build dist .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-demo .venv-architectures .venv-orbax .venv-scanners .crash.json .crash.md .scanners.json .fuzz .corpus demo/files build dist .mypy_cache .ruff_cache .hypothesis
 
 test-inference: $(VENV)/.ready  ## 10,000 random changes of known structures: no sure line may be wrong
 	WEIGHTLIFT_CASES=10000 $(BIN)/python -m pytest tests/mapping/test_infer.py
@@ -102,3 +102,14 @@ fuzz: $(VENV)/.ready  ## Changed files of every kind for an hour (FUZZ_SECONDS, 
 
 test-differential: $(VENV)/.ready  ## 100,000 random pickles and 10,000 torch files, read as pickle and torch read them
 	WEIGHTLIFT_CASES=100000 $(BIN)/python -m pytest tests/fuzz/test_differential.py
+
+SCANNERS := picklescan modelscan fickling modelaudit-picklescan
+compare-scanners: $(VENV)/.ready  ## Our verdicts beside other scanners' and torch's: docs/security.md (Linux, half an hour)
+	@test -e .venv-scanners/.ready || { $(PYTHON) -m venv .venv-scanners && for scanner in $(SCANNERS); do \
+		.venv-scanners/bin/python -m pip install --quiet --disable-pip-version-check $$scanner || \
+		echo "$$scanner is not to be had: its column is left out" >&2; done; touch .venv-scanners/.ready; }
+	$(BIN)/python tools/fetch_checkpoints.py $(CORPUS)
+	@files=$$(mktemp -d) && marker=$$($(BIN)/python benchmarks/hostile_files.py $$files) && \
+		$(BIN)/python benchmarks/compare_scanners.py hostile=$$files benign=$(CORPUS) --scanners .venv-scanners/bin/python \
+		--torch $(BIN)/python --marker $$marker --results .scanners.json --page docs/security.md; \
+		status=$$?; rm -rf $$files; exit $$status

@@ -6,7 +6,8 @@
 Each scanner gets 1,000 small state dicts, made on the spot, and the files of a corpus: a fresh process for
 each file as a hook has it, then all of them in one process, and in two where a scanner offers it. The commands are
 those that users start. fickling's own does not read zips, so its functions are called by a script.
-What a scanner cannot read counts with the time that it takes to say so; the tables tell how many those are.
+What a scanner cannot read counts with the time that it takes to say so; the tables tell how many those are. fickling
+ends in an error of its own on some files: they are counted, and it is measured on the others.
 """
 
 from __future__ import annotations
@@ -41,14 +42,22 @@ _PICKLESCAN = """
 import sys
 from picklescan.scanner import scan_file_path
 for path in sys.argv[1:]:
-    scan_file_path(path)
+    try:
+        scan_file_path(path)
+    except Exception:
+        pass
 """
 _CANNOT = {
     "picklescan": """
 import logging, sys
 from picklescan.scanner import scan_file_path
 logging.disable()
-print(sum(scan_file_path(path).scan_err for path in sys.argv[1:]))
+def fails(path):
+    try:
+        return scan_file_path(path).scan_err
+    except Exception:
+        return True
+print(sum(map(fails, sys.argv[1:])))
 """,
     "fickling": """
 import sys, zipfile
@@ -58,7 +67,13 @@ def fails(path):
         return bool(scan_file(path, graceful=True).errors)
     found = scan_zip_archive(path, graceful=True)
     return not found or any(each.errors for each in found.values())
-print(sum(map(fails, sys.argv[1:])))
+failed, crashed = 0, []
+for path in sys.argv[1:]:
+    try:
+        failed += fails(path)
+    except Exception:
+        crashed.append(path)
+print(failed, *crashed, sep="\\n")
 """,
 }
 
@@ -86,10 +101,13 @@ def _measure(what: str, paths: list[str], folder: str | None, fresh: list[str], 
     nbytes = {file["path"]: file["pickle_nbytes"] for file in found}
     few = paths[:: max(1, len(paths) // 50)]  # fickling takes a hundred times as long
     cannot = {"weightlift": f"{sum(file['verdict'] == 'unreadable' for file in found)} of {len(paths)}"}
-    for name, code in _CANNOT.items():
-        given_to = few if name == "fickling" else paths
-        said = _run([given.scanners_python, "-c", code, *given_to], capture=True)
-        cannot[name] = f"{said.strip() or 'ended by an error'} of {len(given_to)}"
+    said = _run([given.scanners_python, "-c", _CANNOT["picklescan"], *paths], capture=True)
+    cannot["picklescan"] = f"{said.strip()} of {len(paths)}"
+    tried = sorted({*few, *fresh})
+    failed, *crashed = _run([given.scanners_python, "-c", _CANNOT["fickling"], *tried], capture=True).splitlines()
+    cannot["fickling"] = f"{failed} of {len(tried)}" + (f", {len(crashed)} crash it" if crashed else "")
+    few = [path for path in few if path not in crashed]
+    for_fickling = [path for path in fresh if path not in crashed]
     picklescan = os.path.join(os.path.dirname(given.scanners_python), "picklescan")
     one = {
         "`python -c pass`": [given.python, "-c", "pass"],
@@ -98,9 +116,13 @@ def _measure(what: str, paths: list[str], folder: str | None, fresh: list[str], 
         "fickling": [given.scanners_python, "-c", _FICKLING],
     }
     rows = []
-    runs = _rounds({name: [[*command, path] for path in fresh] for name, command in one.items()}, given.repeats)
+    each = {name: for_fickling if name == "fickling" else fresh for name in one}
+    runs = _rounds({name: [[*one[name], path] for path in each[name]] for name in one}, given.repeats)
+    slow = {"fickling": runs.pop("fickling")} if crashed else {}
     size = sum(nbytes[path] for path in fresh)
     rows += _rows("a fresh process for each file", runs, "picklescan", len(fresh), size, cannot)
+    size = sum(nbytes[path] for path in for_fickling)
+    rows += _alone(f"the same for {len(for_fickling)} of them", slow, len(for_fickling), size, cannot)
     targets = [folder] if folder else paths
     # picklescan's command takes one path; several files are handed to its function
     together = [picklescan, "-p", folder] if folder else [given.scanners_python, "-c", _PICKLESCAN, *paths]
@@ -114,9 +136,7 @@ def _measure(what: str, paths: list[str], folder: str | None, fresh: list[str], 
     slow = {"fickling": runs.pop("fickling")}
     rows += _rows("all in one process", runs, "picklescan", len(paths), sum(nbytes.values()), cannot)
     size = sum(nbytes[path] for path in few)
-    rows += [
-        (*row[:6], "", "", row[8]) for row in _rows(f"{len(few)} of them", slow, "fickling", len(few), size, cannot)
-    ]
+    rows += _alone(f"{len(few)} of them", slow, len(few), size, cannot)
     print(f"{what}, {sum(nbytes.values()) / 1e6:.1f} MB of pickles\n")
     head = (
         "how",
@@ -130,6 +150,13 @@ def _measure(what: str, paths: list[str], folder: str | None, fresh: list[str], 
         "cannot read",
     )
     print_table(head, rows, markdown=given.markdown)
+
+
+def _alone(
+    how: str, runs: dict[str, list[tuple[float, float]]], count: int, nbytes: int, cannot: dict[str, str]
+) -> list[tuple[str, ...]]:
+    """Return the rows of what was given other files than the rest, and is not compared with it."""
+    return [(*row[:6], "", "", row[8]) for name in runs for row in _rows(how, runs, name, count, nbytes, cannot)]
 
 
 def _run(command: Sequence[str], *, capture: bool = False) -> str:

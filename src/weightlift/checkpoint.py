@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import cached_property
 
 from .errors import AmbiguousStateDictError, NoStateDictError, plural
 from .findings import Finding
 from .limits import DEFAULT_LIMITS, Limits
 from .paths import Path
 from .pickles import Global, Object
-from .selection import Candidate, choose, find_candidates
 from .sources import Source
-from .state_dict import StateDict
 from .tree import walk
-from .typed import Any
+from .typed import TYPE_CHECKING, Any
+from .values import cached_property
 
-ModuleReader = Callable[[Object, str], StateDict | None]
+if TYPE_CHECKING:
+    from .selection import Candidate
+    from .state_dict import StateDict
+
+ModuleReader = Callable[[Object, str], "StateDict | None"]
 Progress = Callable[[int, int], None]
 """Called with (bytes read, bytes in all)."""
 Verifier = Callable[["Checkpoint", Progress | None], list[Finding]]
@@ -60,6 +62,8 @@ class Checkpoint:
     @cached_property
     def candidates(self) -> list[Candidate]:
         """Every state dict found anywhere in the tree, with what is known about it."""
+        from .selection import find_candidates  # a scan asks for no state dicts
+
         return find_candidates(self.tree, self.limits, self.module_reader)
 
     @cached_property
@@ -70,6 +74,8 @@ class Checkpoint:
     @cached_property
     def findings(self) -> list[Finding]:
         """What is worth telling about the file."""
+        from .selection import choose
+
         out = list(self.own_findings)
         for candidate in self.candidates:
             out += [Finding("class-code", "note", candidate.name, note) for note in candidate.state_dict.notes]
@@ -99,6 +105,8 @@ class Checkpoint:
             NoStateDictError: there is none, or none of that name.
             AmbiguousStateDictError: there are several; the message lists them.
         """
+        from .selection import choose
+
         if name is not None:
             if name in self.state_dicts:
                 return self.state_dicts[name]

@@ -264,3 +264,8 @@ def printable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def detach(error: BaseException) -> None:
+    """Take its traceback from an error that is kept: it would keep all that was made of a file until then."""
+    error.__traceback__ = error.__context__ = None

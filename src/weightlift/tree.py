@@ -29,18 +29,19 @@ def children(path: Path, value: Any, without: frozenset[type] = _NO_TYPES) -> Ch
     if isinstance(value, list | tuple | set | frozenset):
         return (((*path, Index(i)), item) for i, item in enumerate(value) if type(item) not in without)
     if isinstance(value, Object):
-        return _object_children(path, value)
+        return _object_children(path, value, without)
     return iter(())
 
 
-def _object_children(path: Path, value: Object) -> Children:
+def _object_children(path: Path, value: Object, without: frozenset[type]) -> Children:
     for i, item in enumerate(value.items):
-        yield (*path, Index(i)), item
-    for key, item in value.pairs.items():
-        yield (*path, key), item
+        if type(item) not in without:
+            yield (*path, Index(i)), item
     attributes = value.attributes
-    for key, item in attributes.items():
-        yield (*path, key), item
+    for pairs in (value.pairs, attributes):
+        for key, item in pairs.items():
+            if type(item) not in without:
+                yield (*path, key), item
     if not attributes and value.state is not NOT_BUILT:
         yield (*path, "state"), value.state
     for i, item in enumerate(value.args):
@@ -93,8 +94,8 @@ def walk(
             raise LimitError(f"values nested deeper than {limits.depth}", remedy="raise Limits.depth")
         yield path, value
         if held and (enter is None or enter(path, value)):
-            if not leaves and not isinstance(value, Object):
-                count += len(value)
+            if not leaves:
+                count += len(value.pairs) + len(value.items) if isinstance(value, Object) else len(value)
             stack.append(children(path, value, without))
 
 

@@ -1,8 +1,9 @@
-"""Frozen, slotted values: declared like dataclasses, for type checkers the same, and quicker to import.
+"""Frozen, slotted values and cached properties: for type checkers those of Python, and quicker to import.
 
 `dataclasses` imports `inspect` and compiles code for every class that it makes: with our twenty, one and
 a half times what starting Python takes, before the first byte of a file is read. Here nothing is
 compiled. `dataclasses.fields`, `asdict`, `replace` and pretty-printers work on these classes as well.
+`functools` imports `collections` and takes as long as a dozen of our modules.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from collections.abc import Callable
 
 from .typed import TYPE_CHECKING, Any
 
-__all__ = ["dataclass", "field", "replace"]
+__all__ = ["cached_property", "dataclass", "field", "replace"]
 
 _REQUIRED: Any = object()
 
@@ -56,8 +57,9 @@ def _value_class(
 def _init(made: type, names: tuple[str, ...], defaults: tuple[Any, ...]) -> Callable[..., None]:
     setters = [getattr(made, name).__set__ for name in names]  # past the __setattr__ of a frozen class
     places = {name: i for i, name in enumerate(names)}
-    unsettled = [i for i, default in enumerate(defaults) if default is _REQUIRED or type(default) is _Factory]
-    settled = max(unsettled, default=-1) + 1  # with so many arguments, the defaults are all that is left
+    made_anew = [i for i, default in enumerate(defaults) if type(default) is _Factory]
+    required = max([i + 1 for i, default in enumerate(defaults) if default is _REQUIRED], default=0)
+    settled = max(required, *(i + 1 for i in made_anew), 0)  # with so many arguments, plain defaults are what is left
 
     def complete(args: tuple[Any, ...], more: dict[str, Any]) -> list[Any]:
         values = [*args, *defaults[len(args) :]]
@@ -65,18 +67,20 @@ def _init(made: type, names: tuple[str, ...], defaults: tuple[Any, ...]) -> Call
             if places.get(name, -1) < len(args):
                 raise TypeError(f"{made.__name__}() has no argument {name!r}, or is given it twice")
             values[places[name]] = value
-        for i in unsettled:
-            if values[i] is _REQUIRED:
-                raise TypeError(f"{made.__name__}() is missing its argument {names[i]!r}")
-            if type(values[i]) is _Factory:
-                values[i] = values[i].make()
+        for name, value in zip(names, values, strict=False):
+            if value is _REQUIRED:
+                raise TypeError(f"{made.__name__}() is missing its argument {name!r}")
         if len(values) > len(names):
             raise TypeError(f"{made.__name__}() takes {len(names)} arguments and is given {len(values)}")
         return values
 
     def __init__(self: Any, *args: Any, **more: Any) -> None:  # noqa: N807
-        plain = not more and settled <= len(args) <= len(names)
-        values = (*args, *defaults[len(args) :]) if plain else complete(args, more)
+        plain = not more and required <= len(args) <= len(names)
+        values = [*args, *defaults[len(args) :]] if plain else complete(args, more)
+        if more or len(args) < settled:
+            for i in made_anew:
+                if type(values[i]) is _Factory:
+                    values[i] = values[i].make()
         for put, value in zip(setters, values):  # noqa: B905 - as many as there are
             put(self, value)
 
@@ -142,7 +146,24 @@ def _replace(value: Any, /, **changes: Any) -> Any:
     return value.__replace__(**changes)
 
 
+class _CachedProperty:
+    """A property that is worked out when it is first asked for, and then an attribute of the instance."""
+
+    def __init__(self, make: Callable[[Any], Any]) -> None:
+        self.make = make
+        self.name = make.__name__
+        self.__doc__ = make.__doc__
+
+    def __get__(self, instance: Any, owner: type) -> Any:
+        if instance is None:
+            return self
+        made = instance.__dict__[self.name] = self.make(instance)
+        return made
+
+
 if TYPE_CHECKING:
     from dataclasses import dataclass, field, replace
+    from functools import cached_property
 else:
     dataclass, field, replace = _value_class, _field, _replace
+    cached_property = _CachedProperty

@@ -125,7 +125,8 @@ _ALWAYS = {"os.system", "os.posix_spawn", "os.fork", "os.forkpty", "exec", "comp
 def _own_module(name: str) -> bool:
     """The product's own, and the standard library's that it asks for by name somewhere (tests hold that fixed)."""
     root = name.partition(".")[0]
-    return root in ("weightlift", "numpy", "ml_dtypes", "xxhash", "fuzz", "blake3") or root in sys.stdlib_module_names
+    known = ("weightlift", "numpy", "ml_dtypes", "xxhash", "fuzz", "blake3")
+    return root in known or root in sys.stdlib_module_names or root.startswith("_sysconfigdata_")  # zoneinfo's paths
 
 
 def _writes(args: tuple[Any, ...]) -> bool:

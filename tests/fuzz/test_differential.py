@@ -44,7 +44,10 @@ def test_pickles_rebuild_the_same_value(value, way):
     """A random value, pickled in any way, is read as `pickle.loads` reads it: types, order, shared parts, cycles."""
     data = pickled(value, way)
     assume(data is not None)
-    there = pickle.loads(data)
+    try:
+        there = pickle.loads(data)
+    except TypeError:  # the buffer of an empty array shares its memo with b"": what Python writes, it cannot read
+        assume(False)
     Comparison().same(read_pickle(Memory(data), rebuild=rebuilders()).value, there)
 
 

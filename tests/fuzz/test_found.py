@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import json
+import pickle
+import struct
 
+import numpy as np
 import pytest
 
 from weightlift.actions.inspect import describe
@@ -12,7 +15,9 @@ from weightlift.formats import open_source
 from weightlift.mapping.plan import Plan
 from weightlift.mapping.rules import ShownError
 from weightlift.pickles import read_pickle
+from weightlift.scans.scan import scan_source
 from weightlift.sources import Memory
+from weightlift.tensors import rebuilders
 from weightlift.writers.layout import plan_layout
 
 import builders
@@ -99,3 +104,21 @@ def test_npy_headers_are_not_compiled(header):
     """Only a plain literal is read: no arithmetic, f-string, name twice or nesting gets as far as a compiler."""
     with pytest.raises(ContainerError, match=r"the \.npy header is no Python literal"):
         opened(npy(header))
+
+
+def test_a_zip64_record_that_breaks_off():
+    """A zip64 end record with no room for its fields is nobody's: the scan says so and goes on."""
+    whole = builders.torch_zip(builders.BENIGN)
+    at = whole.rindex(b"PK\5\6")
+    data = whole[:at] + b"PK\6\6" + whole[at:]
+    with pytest.raises(ContainerError, match="the zip directory is said to end at byte"):
+        opened(data)
+    assert scan_source(Memory(data, "model.pt")).verdict == "unreadable"
+
+
+@pytest.mark.parametrize("bits", [0x7E00, 0xFE00, 0x7C01, 0xFDAB])
+def test_a_nan_of_half_precision(bits):
+    """A numpy half that is no number keeps its sign and payload as a Python float."""
+    half = np.array([bits], np.uint16).view(np.float16)[0]
+    found = read_pickle(Memory(pickle.dumps(half)), rebuild=rebuilders()).value
+    assert struct.pack(">d", found) == struct.pack(">d", half.item())

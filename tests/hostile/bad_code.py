@@ -65,7 +65,7 @@ def the_extension_opcode() -> bytes:
     return torch_file(pickled(register + b"0\x82\x4d" + tuple_of(text(COMMAND)) + b"R"))
 
 
-@TABLE.add(**UNKNOWN)
+@TABLE.add(**UNKNOWN, scan="dangerous")
 def a_pickle_in_a_blob_of_torch() -> bytes:
     inner = call(named("_codecs", "encode"), text(with_payload().decode("latin1")), text("latin1"))
     return torch_file(pickled(call(named("torch.storage", "_load_from_bytes"), inner)))
@@ -77,7 +77,7 @@ def a_pickle_for_pickle_loads() -> bytes:
     return torch_file(pickled(call(named("_pickle", "loads"), inner)))
 
 
-@TABLE.add(**UNKNOWN)
+@TABLE.add(**UNKNOWN, scan="unknown")
 def a_function_that_nobody_knows() -> bytes:
     return torch_file(pickled(dict_of(("weight", tensor()), ("x", payload("an_unlisted_package.sub", "run")))))
 
@@ -87,32 +87,32 @@ def an_import_without_a_call() -> bytes:
     return torch_file(pickled(dict_of(("weight", tensor()), ("x", named("antigravity", "geohash")))))
 
 
-@TABLE.add(suffix=".pkl", error=("PickleError", "byte 0xff is no pickle opcode"))
+@TABLE.add(suffix=".pkl", error=("PickleError", "byte 0xff is no pickle opcode"), scan="dangerous")
 def a_payload_before_nonsense() -> bytes:
     return b"\x80\x02" + payload() + b"\xff\xfe no pickle"
 
 
-@TABLE.add(error=("PickleError", "byte 0xff is no pickle opcode"))
+@TABLE.add(error=("PickleError", "byte 0xff is no pickle opcode"), scan="dangerous")
 def a_payload_before_nonsense_in_a_zip() -> bytes:
     return torch_file(b"\x80\x02" + payload() + b"\xff\xfe no pickle")
 
 
-@TABLE.add(weights=PLAIN)
+@TABLE.add(weights=PLAIN, scan="dangerous")
 def a_pickle_after_stop() -> bytes:
     return torch_file(BENIGN + pickled(payload()))
 
 
-@TABLE.add(weights=PLAIN)
+@TABLE.add(weights=PLAIN, scan="dangerous")
 def a_pickle_called_notes_txt() -> bytes:
     return torch_file(BENIGN, FOUR_FLOATS, Entry("archive/notes.txt", pickled(payload())))
 
 
-@TABLE.add(weights=PLAIN)
+@TABLE.add(weights=PLAIN, scan="dangerous")
 def a_second_pickle_beside_data_pkl() -> bytes:
     return torch_file(BENIGN, FOUR_FLOATS, Entry("archive/attributes.pkl", pickled(payload())))
 
 
-@TABLE.add(error=("ChecksumError", "; expected 12345678"))
+@TABLE.add(error=("ChecksumError", "; expected 12345678"), scan="dangerous")
 def a_pickle_with_a_wrong_checksum() -> bytes:
     members = torch_members(with_payload())
     return zip_of([Entry(members[0].name, members[0].data, crc=0x12345678), *members[1:]])
@@ -179,7 +179,7 @@ def metadata_of_a_distributed_checkpoint() -> dict[str, bytes]:
     return {"dcp/.metadata": pickled(payload()), "dcp/__0_0.distcp": b""}
 
 
-@TABLE.add(suffix=".npy", error=("UnsupportedError", "object"))
+@TABLE.add(suffix=".npy", error=("UnsupportedError", "object"), scan="dangerous")
 def a_numpy_array_of_objects() -> bytes:
     header = b"{'descr': '|O', 'fortran_order': False, 'shape': (1,), }".ljust(118) + b"\n"
     return b"\x93NUMPY\1\0" + struct.pack("<H", len(header)) + header + pickled(payload())

@@ -17,12 +17,15 @@ def two_members_of_one_name() -> bytes:
     return zip_of([Entry("archive/data.pkl", FIRST), *torch_members(SECOND)])
 
 
-@TABLE.add(error=("TwoReadingsError", "two members are called 'archive/data.pkl': Python's zipfile takes the last"))
+@TABLE.add(
+    error=("TwoReadingsError", "two members are called 'archive/data.pkl': Python's zipfile takes the last"),
+    scan="dangerous",
+)
 def a_harmless_member_before_its_evil_twin() -> bytes:
     return zip_of([Entry("archive/data.pkl", FIRST), *torch_members(with_payload())])
 
 
-@TABLE.add(error=("TwoReadingsError", "several data.pkl: archive/data.pkl, evil/data.pkl: torch takes"))
+@TABLE.add(error=("TwoReadingsError", "several data.pkl: archive/data.pkl, evil/data.pkl"), scan="dangerous")
 def two_folders_with_a_pickle() -> bytes:
     return torch_file(FIRST, FOUR_FLOATS, Entry("evil/data.pkl", with_payload()), Entry("evil/data/0", FOUR_FLOATS))
 
@@ -33,20 +36,20 @@ def a_local_header_with_another_name() -> bytes:
     return zip_of([Entry("archive/data.pkl", FIRST, local={"name": "archive/evil.pkl"}), *members[1:]])
 
 
-@TABLE.add(writing=("TwoReadingsError", "9999 bytes in its local header"))
+@TABLE.add(writing=("TwoReadingsError", "9999 bytes in its local header"), scan="unreadable")
 def sizes_that_disagree() -> bytes:
     members = torch_members()
     members[2] = Entry("archive/data/0", FOUR_FLOATS, local={"nbytes": 9999})
     return zip_of(members)
 
 
-@TABLE.add(error=("TwoReadingsError", "two members are called 'archive/data.pkl' and 'archive/DATA.PKL'"))
+@TABLE.add(error=("TwoReadingsError", "called 'archive/data.pkl' and 'archive/DATA.PKL'"), scan="dangerous")
 def names_that_differ_by_case_and_slash() -> bytes:
     others = [Entry("archive\\data.pkl", with_payload()), Entry("archive/DATA.PKL", with_payload())]
     return torch_file(FIRST, FOUR_FLOATS, *others)
 
 
-@TABLE.add(weights={"first": FOUR_FLOATS})
+@TABLE.add(weights={"first": FOUR_FLOATS}, scan="dangerous")
 def a_member_that_nobody_reads() -> bytes:
     return zip_of([Entry("archive/x.bin", with_payload()), *torch_members(FIRST)])
 

@@ -41,6 +41,14 @@ class Attack:
     """The error of extracting alone."""
     writing: tuple[str, str] | None = None
     """The same where there is something that can be told, and cannot be written."""
+    scan: str = ""
+    """The verdict of a scan, where what reading says does not tell it."""
+
+    @property
+    def verdict(self) -> str:
+        """What a scan says of the file: nothing that reading refuses is ever clean."""
+        told = "dangerous" if self.code == 3 else "unreadable" if self.error or self.late else "clean"
+        return self.scan or told
 
 
 @dataclass

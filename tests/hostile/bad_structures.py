@@ -134,7 +134,7 @@ def a_buffer_outside_the_pickle() -> bytes:
     return torch_file(b"\x80\x05\x97.")
 
 
-@TABLE.add(error=("PickleError", "STACK_GLOBAL without two strings"))
+@TABLE.add(error=("PickleError", "STACK_GLOBAL without two strings"), scan="dangerous")
 def a_global_of_numbers() -> bytes:
     return torch_file(b"\x80\x04K\x01K\x02\x93.")
 
@@ -186,12 +186,12 @@ def a_web_page() -> bytes:
     return b"<!DOCTYPE html><html><body>Not found</body></html>"
 
 
-@TABLE.add(error=("TensorError", "is registered as a parameter"))
+@TABLE.add(error=("TensorError", "is registered as a parameter"), scan="unknown")
 def a_module_whose_parameter_is_text() -> bytes:
     return torch_file(pickled(module(("_parameters", dict_of(("weight", text("nothing")))))))
 
 
-@TABLE.add(weights=PLAIN)
+@TABLE.add(weights=PLAIN, scan="unknown")
 def a_module_whose_class_is_gone() -> bytes:
     return torch_file(pickled(module(("_parameters", dict_of(("weight", tensor()))))))
 

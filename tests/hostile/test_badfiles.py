@@ -10,6 +10,8 @@ from threading import Timer
 
 import pytest
 
+from weightlift.scans.values import EXIT_CODES
+
 import bad_bombs
 import bad_code
 import bad_containers
@@ -73,10 +75,12 @@ def fits(found: dict, expected: tuple[str, str]) -> bool:
 
 @pytest.mark.parametrize("attack", ATTACKS, ids=lambda attack: attack.name)
 def test_attack(attack: Attack, tmp_path, worker):
-    """Opening, inspecting and extracting a hostile file end as they should, and no code of it runs."""
+    """Opening, inspecting, extracting and scanning a hostile file end as they should, and no code of it runs."""
     path = write(attack, str(tmp_path))
     out = str(tmp_path / "out.safetensors")
     found = {verb: worker.ask(path, verb, out) for verb in ("open", "inspect --json", "extract")}
+    said = worker.ask(path, "scan --json", out)
+    assert said.get("code") == EXIT_CODES[attack.verdict], said
     assert not os.path.exists(MARKER)
     assert not os.path.exists(out)
     if attack.error:

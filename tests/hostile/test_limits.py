@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ import pytest
 import weightlift as wl
 from weightlift.errors import LimitError
 from weightlift.faces.cli import main
-from weightlift.limits import NEVER, Limits
+from weightlift.limits import DEFAULT_LIMITS, NEVER, Limits
 
 from bad_files import Entry, deflate, torch_members, zip_of
 from builders import call, dict_of, named, pickled, storage, tensor, torch_zip
@@ -121,3 +123,12 @@ def test_a_blob_costs_by_itself(write):
     body = named("torch.storage", "_load_from_bytes") + b"q\1" + b"C\1xq\2" + b"h\1h\2\x85R0" * 100_000
     with pytest.raises(LimitError, match=r"raise Limits\.memory_bytes"):
         wl.open(write(torch_zip(b"\x80\x04" + body + call(named("a", "b")) + b".")))
+
+
+def test_the_page_lists_every_budget():
+    """docs/security.md names each budget with its default, and no other."""
+    page = (Path(__file__).parents[2] / "docs/security.md").read_text("utf-8")
+    section = page.partition("### Budgets")[2].partition("\n## ")[0]
+    rows = re.findall(r"^\| `(\w+)` \| ([\d,]+)( MiB)? \| ", section, re.MULTILINE)
+    told = {name: int(number.replace(",", "")) << (20 if unit else 0) for name, number, unit in rows}
+    assert told == {name: getattr(DEFAULT_LIMITS, name) for name in Limits.__slots__ if name != "until"}

@@ -26,6 +26,7 @@ from builders import (
     torch_legacy,
     torch_zip,
 )
+from hand_made_zips import torch_entries, zip_of
 from hidden import CALL, EVIL, EVIL_VALUE, KINDS, PLACES, PROTOCOL_0, benign_with, npy, short_bytes, tarred, zipped
 
 
@@ -67,6 +68,21 @@ def test_place_of_a_call():
     assert each.offset == data.rindex(b"R")
 
 
+def test_pickle_that_belongs_to_no_member():
+    """A pickle between the members of a zip is found where it lies, and that nothing refers to it is told."""
+    found = scanned(zip_of(*torch_entries(), gaps={1: EVIL}))
+    assert [each.call for each in found.evidence if each.code == "dangerous-call"] == [CALL]
+    assert found.verdict == "dangerous"
+    assert "unreferenced-bytes" in [each.code for each in found.evidence]
+
+
+def test_wrong_extension_is_told():
+    """What a file is not, by its name, is noted; its verdict is that of what it is."""
+    found = scanned(torch_zip(), "model.safetensors")
+    assert [(each.code, each.severity) for each in found.evidence] == [("wrong-extension", "note")]
+    assert found.verdict == "clean"
+
+
 @pytest.mark.parametrize("data", [torch_zip(), torch_legacy(), BENIGN, zipped(("a.npy", npy("<f8", bytes(16)))),
                                   npy("|O", pickled(b"]")), tarred(("a.pt", torch_zip()))],
                          ids=["zip", "legacy", "bare", "npz", "objects", "tar"])  # fmt: skip
@@ -76,7 +92,7 @@ def test_benign_files(data):
     if data is BENIGN:
         assert found.verdict == "unreadable"  # its storages lie in another file
     else:
-        assert (found.verdict, found.evidence) == ("clean", ())
+        assert (found.verdict, [each for each in found.evidence if each.severity != "note"]) == ("clean", [])
     assert found.pickle_nbytes <= len(data)
 
 

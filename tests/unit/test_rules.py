@@ -120,6 +120,7 @@ WRONG = [
     ("a -> b : transpose", 10, "'transpose'; expected one of t, permute"),
     ("a -> b : t | turn(0)", 14, "'turn(0)'; expected one of t, permute"),
     ("a -> b : cat(0", 10, "'cat(0' is no operation"),
+    ("a -> b : scale(1or 2)", 10, "'scale(1or 2)' is no operation"),
     ("a -> b : cat(__import__('os'))", 14, "expected a number, a name, a text or a list"),
     ("a -> b : cat(x.y)", 14, "expected a number, a name, a text or a list"),
     ("a -> b : cat(n + 1)", 14, "'n' is no number"),

@@ -12,7 +12,7 @@ import pytest
 
 from weightlift.findings import Finding
 from weightlift.limits import Limits
-from weightlift.values import dataclass, field, replace
+from weightlift.values import cached_property, dataclass, field, replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,3 +93,21 @@ def test_inspecting_imports_neither_dataclasses_nor_writers():
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     heavy = {"dataclasses", "inspect", "json", "shutil", "numpy", "torch", "pathlib", "difflib", "weightlift.writers"}
     assert heavy.isdisjoint(loaded)
+
+
+def test_a_cached_property_is_worked_out_once():
+    """What a cached property gives is kept on the instance; on the class it is the property itself."""
+
+    class Counting:
+        count = 0
+
+        @cached_property
+        def value(self) -> int:
+            """Documented."""
+            self.count += 1
+            return self.count
+
+    counting = Counting()
+    assert (counting.value, counting.value, counting.count) == (1, 1, 1)
+    assert Counting().value == 1
+    assert Counting.value.__doc__ == "Documented."

@@ -297,7 +297,7 @@ def _safety(checkpoint: Checkpoint) -> Safety:
     return Safety("dangerous" if dangerous else "unknown" if unknown else "clean", unknown, dangerous)
 
 
-_MOST_DETAILS = 5_000_000  # a vocabulary is among them; lists that share their items can spell far more
+_MOST_DETAILS = 500_000  # a vocabulary is among them; lists that share their items can spell far more
 _LONGEST_INTEGER = 1 << 256
 
 

@@ -1,7 +1,6 @@
-"""Archives: names to byte ranges. Strict where readers disagree, and bounded."""
+"""Archives: names to byte ranges. Strict where readers disagree, and bounded. Those of a tar are in `tar`."""
 
-from .tar import read_tar, tar_findings
 from .zip import ZipArchive, looks_like_zip
 from .zip_records import Member
 
-__all__ = ["Member", "ZipArchive", "looks_like_zip", "read_tar", "tar_findings"]
+__all__ = ["Member", "ZipArchive", "looks_like_zip"]

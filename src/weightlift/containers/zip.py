@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import zlib
 
-from ..errors import ChecksumError, ContainerError, LimitError, UnsupportedError
+from ..errors import ContainerError, LimitError, UnsupportedError
 from ..findings import Finding
 from ..limits import DEFAULT_LIMITS, MIB, Limits
-from ..sources import Inflated, Source
+from ..sources import Inflated, Source, Told, wrong_crc
 from .zip_directory import Members
 from .zip_end import find_directory
 from .zip_layout import checked_local, judged_gaps, unreferenced
@@ -78,8 +78,8 @@ class ZipArchive:
             raise ContainerError(f"no member {name!r}", expected="a complete archive", remedy="fetch or save it again")
         return self.open_member(member, checked=checked)
 
-    def open_member(self, member: Member, *, checked: bool = False) -> Source:
-        """Return the bytes of one member as a source; see `open`."""
+    def open_member(self, member: Member, *, checked: bool = False, told: Told | None = None) -> Source:
+        """Return the bytes of one member as a source; see `open`. A wrong CRC is `told` where that is given."""
         if member.flags & ENCRYPTED:
             raise UnsupportedError(f"{member.name!r} is encrypted", remedy="decrypt the archive first")
         if member.method not in (STORED, DEFLATED):
@@ -88,8 +88,8 @@ class ZipArchive:
             )
         crc = member.crc if self.strict and member.crc else None  # 0: written without, which torch can be told to
         if member.method == STORED:
-            return _Stored(self, member, crc if checked or member.nbytes <= _SMALL else None)
-        return Inflated(_Stored(self, member, None), member.nbytes, member.name, crc)
+            return _Stored(self, member, crc if checked or member.nbytes <= _SMALL else None, told)
+        return Inflated(_Stored(self, member, None), member.nbytes, member.name, crc, told)
 
     def read(self, name: str) -> bytes:
         """Return all bytes of a small member.
@@ -104,7 +104,7 @@ class ZipArchive:
 
     def data_offset(self, member: Member) -> int:
         """Where the member's bytes begin; reads its local header and holds it against the directory."""
-        return checked_local(self.source, member, self._starts, self.directory_at).data_at
+        return checked_local(self.source, member, self._starts, self.directory_at)
 
 
 class LooseArchive(ZipArchive):
@@ -136,15 +136,16 @@ class LooseArchive(ZipArchive):
 class _Stored(Source):
     """A member's bytes as they lie in the archive; where that is, its local header says when asked."""
 
-    __slots__ = ("_archive", "_crc", "_member", "_start", "_summed")
+    __slots__ = ("_archive", "_crc", "_member", "_start", "_summed", "_told")
 
-    def __init__(self, archive: ZipArchive, member: Member, crc: int | None) -> None:
+    def __init__(self, archive: ZipArchive, member: Member, crc: int | None, told: Told | None = None) -> None:
         self.name = member.name
         self.size = member.compressed_nbytes
         self._archive = archive
         self._member = member
         self._start = -1
         self._crc = crc
+        self._told = told
         self._summed = (0, 0)  # bytes read in a row from the first on, and their CRC: one value, as threads read
 
     def _located(self, offset: int) -> int:
@@ -157,19 +158,15 @@ class _Stored(Source):
             return b""
         data = self._archive.source.read_at(self._located(offset), nbytes)
         if self._crc is not None:
-            self._sum(offset, data)
+            self._sum(offset, data, self._crc)
         return data
 
-    def _sum(self, offset: int, data: bytes) -> None:
+    def _sum(self, offset: int, data: bytes, wanted: int) -> None:
         at, crc = self._summed
         if offset <= at < offset + len(data):
             crc = zlib.crc32(memoryview(data)[at - offset :], crc)
-            if offset + len(data) == self.size and crc != self._crc:
-                raise ChecksumError(
-                    f"the bytes of {self.name!r} have the CRC {crc:08x}",
-                    expected=f"{self._crc:08x}",
-                    remedy="the file is damaged: fetch or save it again",
-                )
+            if offset + len(data) == self.size and crc != wanted:
+                wrong_crc(self.name, crc, wanted, self._told)
             self._summed = offset + len(data), crc
 
     def file_range(self, offset: int, nbytes: int) -> tuple[int, int] | None:

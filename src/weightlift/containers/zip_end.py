@@ -8,12 +8,15 @@ it shows each of them other members, so that one on which they disagree is refus
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from ..errors import ContainerError, MalformedError, TruncatedError, TwoReadingsError, UnsupportedError
 from ..sources import Source
 from ..values import dataclass, replace
 from .zip_records import CENTRAL, END, END64, FULL16, FULL32, LOCATOR64, decoded
 
 _TAIL = END.size + FULL16
+_MOST_RECORDS = 8
 TORCH, ZIPFILE = "torch", "Python's zipfile"
 
 
@@ -78,6 +81,13 @@ def as_zipfile_reads(source: Source) -> Directory | None:
     at_end = source.size - END.size
     bare = [each for each in records if each.record_at == at_end and not each.comment_nbytes]
     return _counted_back(_with_zip64(source, (bare or records)[-1], adjacent=True))
+
+
+def other_directories(source: Source) -> Iterator[Directory]:
+    """Yield the directories that the last few end records name, each by its offset and counted back."""
+    for record in _records(source)[-_MOST_RECORDS:]:
+        yield record
+        yield _counted_back(record)
 
 
 def _counted_back(directory: Directory) -> Directory:

@@ -8,19 +8,47 @@ from collections.abc import Iterable, Iterator
 from ..errors import ContainerError, TwoReadingsError, plural
 from ..findings import Finding
 from ..sources import Source
+from ..typed import TypeAlias
 from .zip_directory import overlapping
-from .zip_records import DEFERRED, FULL32, STORED, TELLING, Local, Member, descriptor_nbytes, read_local
+from .zip_records import (
+    DEFERRED,
+    FULL32,
+    STORED,
+    TELLING,
+    Local,
+    Member,
+    data_behind_same,
+    descriptor_nbytes,
+    read_local,
+)
+
+Gap: TypeAlias = tuple[int, int]
+"""Where bytes lie that belong to no member: the first of them, and how many."""
 
 _READ = 1 << 16
 _MOST_GAPS = 8
 
 
-def checked_local(source: Source, member: Member, starts: list[int], directory_at: int) -> Local:
-    """Return the local header of a member, which says what the directory says.
+def checked_local(source: Source, member: Member, starts: list[int], directory_at: int) -> int:
+    """Return where a member's bytes begin by its local header, which says what the directory says.
 
     Raises:
         TwoReadingsError: they disagree; says in what. ContainerError: there is no header.
     """
+    data_at = data_behind_same(source, member)
+    if data_at is None:
+        data_at = _compared(source, member).data_at
+    end, following = data_at + member.compressed_nbytes, next_start(member, starts, directory_at)
+    if end > following:
+        raise ContainerError(
+            f"{member.name!r} ends at byte {end}, the next begins at byte {following}",
+            expected="bytes of its own for each member",
+        )
+    return data_at
+
+
+def _compared(source: Source, member: Member) -> Local:
+    """Return the local header of a member, held against the directory field by field."""
     name = member.name
     local = read_local(source, member.header_offset)
     if local is None:
@@ -42,12 +70,6 @@ def checked_local(source: Source, member: Member, starts: list[int], directory_a
         raise _disagreeing(member, "has the CRC", f"{local.crc:08x}", f"{member.crc:08x}")
     if member.method == STORED and member.nbytes != member.compressed_nbytes:
         raise ContainerError(f"{name!r} is stored as {member.compressed_nbytes} bytes", expected=f"{member.nbytes}")
-    end = local.data_at + member.compressed_nbytes
-    if end > next_start(member, starts, directory_at):
-        raise ContainerError(
-            f"{name!r} ends at byte {end}, the next begins at byte {next_start(member, starts, directory_at)}",
-            expected="bytes of its own for each member",
-        )
     return local
 
 
@@ -57,28 +79,35 @@ def next_start(member: Member, starts: list[int], directory_at: int) -> int:
     return starts[at] if at < len(starts) else directory_at
 
 
-def check_all(source: Source, members: Iterable[Member], directory_at: int) -> Iterator[ContainerError | Finding]:
-    """Yield everything that is not as the directory says, member by member. Reads every local header, no data.
+def check_all(source: Source, members: Iterable[Member], directory_at: int) -> Iterator[ContainerError | Gap]:
+    """Yield everything that is not as the directory says, member by member, and where bytes belong to none.
 
-    For what is found in the gaps between them see `unreferenced`.
+    Reads every local header, no data.
     """
     ordered = sorted(members, key=lambda member: member.header_offset)
     starts = [member.header_offset for member in ordered]
+    if ordered and starts[0] > 0:
+        yield 0, starts[0]
     for member, after in zip(ordered, [*ordered[1:], None], strict=True):
-        if after is not None and after.header_offset == member.header_offset:
+        following = directory_at if after is None else after.header_offset
+        if after is not None and following == member.header_offset:
             yield overlapping(member, after)
         try:
-            local = checked_local(source, member, starts, directory_at)
+            end = checked_local(source, member, starts, directory_at) + member.compressed_nbytes
         except ContainerError as error:
             yield error
             continue
-        end = local.data_at + member.compressed_nbytes
-        if member.flags & DEFERRED and (bad := _bad_descriptor(source, end, member)) is not None:
-            yield bad
+        if member.flags & DEFERRED:
+            nbytes = descriptor_nbytes(source, end, member)
+            if nbytes is None:
+                yield _no_descriptor(end, member)
+            end += nbytes or 0
+        if end < following:
+            yield end, following - end
 
 
-def unreferenced(source: Source, gaps: Iterable[tuple[Member | None, int, int]]) -> Iterator[tuple[int, int]]:
-    """Yield (first byte, number) of what belongs to no member in gaps, (member before, begin, end)."""
+def unreferenced(source: Source, gaps: Iterable[tuple[Member | None, int, int]]) -> Iterator[Gap]:
+    """Yield what belongs to no member in gaps, (member before, begin, end)."""
     for before, begin, end in gaps:
         at = begin
         if before is not None and (local := read_local(source, before.header_offset)) is not None:
@@ -89,7 +118,7 @@ def unreferenced(source: Source, gaps: Iterable[tuple[Member | None, int, int]])
             yield at, end - at
 
 
-def judged_gaps(source: Source, found: Iterable[tuple[int, int]]) -> tuple[Finding, ...]:
+def judged_gaps(source: Source, found: Iterable[Gap]) -> tuple[Finding, ...]:
     """Return what there is to say of bytes that belong to no member.
 
     Raises:
@@ -131,9 +160,7 @@ def _gap(source: Source, at: int, nbytes: int) -> Finding:
     )
 
 
-def _bad_descriptor(source: Source, at: int, member: Member) -> ContainerError | None:
-    if descriptor_nbytes(source, at, member) is not None:
-        return None
+def _no_descriptor(at: int, member: Member) -> ContainerError:
     return TwoReadingsError(
         f"{member.name!r} has no data descriptor at byte {at} that repeats its sizes and CRC",
         code="data-descriptor",

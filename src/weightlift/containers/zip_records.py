@@ -70,6 +70,28 @@ def read_local(source: Source, at: int) -> Local | None:
     return Local(decoded(raw_name, flags), packed, nbytes, method, crc, flags, at + rest)
 
 
+def data_behind_same(source: Source, member: Member) -> int | None:
+    """Return where the bytes of a stored member begin whose local header repeats what the directory says of it.
+
+    Sizes and CRC may be left to the data descriptor, as torch does. Nearly all headers are so, and an archive has
+    as many as a model has tensors. None where this one has to be looked at field by field.
+    """
+    name = member.name.encode("utf-8", "replace")
+    head = source.read_up_to(member.header_offset, LOCAL.size + len(name))
+    if len(head) < LOCAL.size or head[LOCAL.size :] != name or not name.isascii():
+        return None
+    magic, _, flags, method, _, _, crc, packed, nbytes, n_name, n_extra = LOCAL.unpack_from(head)
+    if (magic, flags, method, n_name) != (b"PK\3\4", member.flags, member.method, len(name)):
+        return None
+    size = member.nbytes
+    if method != STORED or member.compressed_nbytes != size or size >= FULL32:
+        return None
+    if (crc, packed, nbytes) != (member.crc, size, size) and not (flags & DEFERRED and crc == packed == nbytes == 0):
+        return None
+    data_at: int = member.header_offset + LOCAL.size + n_name + n_extra
+    return data_at
+
+
 def extra_field(extra: bytes, wanted: int) -> bytes | None:
     """Return the content of the first extra field of a kind, or None."""
     at = 0

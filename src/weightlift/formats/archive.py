@@ -7,7 +7,7 @@ dict from member name to what the member holds; members that are no checkpoints 
 from __future__ import annotations
 
 from ..checkpoint import Checkpoint, ModuleReader
-from ..containers import read_tar, tar_findings
+from ..containers.tar import read_tar, tar_findings
 from ..errors import LimitError, MalformedError, UnknownFormatError, UnsupportedError, WeightliftError, plural
 from ..findings import Finding
 from ..pickles import Global, Object

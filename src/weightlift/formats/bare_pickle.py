@@ -69,15 +69,15 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
 
 
 def _first(probe: Probe, rebuild: Mapping[Global, Rebuild], opening: Opening) -> Pickle:
-    return read_pickle(probe.source, rebuild=rebuild, persistent=_no_storages, limits=opening.limits)
+    return opening.read(probe.source, rebuild=rebuild, persistent=_no_storages, limits=opening.limits)
 
 
 def _later(probe: Probe, at: int, rebuild: Mapping[Global, Rebuild], opening: Opening) -> Pickle:
     """A further pickle; one that leans on data elsewhere is kept as inert calls, for what it names."""
     try:
-        return read_pickle(probe.source, at, rebuild=rebuild, limits=opening.limits)
+        return opening.read(probe.source, at, rebuild=rebuild, limits=opening.limits)
     except MalformedError:
-        return read_pickle(probe.source, at, limits=opening.limits)
+        return opening.read(probe.source, at, limits=opening.limits)
 
 
 def _no_storages(identifier: Any) -> Any:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cached_property
 
 from ..checkpoint import Checkpoint
 from ..containers import ZipArchive, looks_like_zip
 from ..errors import ContainerError, LimitError
 from ..limits import DEFAULT_LIMITS, Limits
+from ..pickles import Pickle, read_pickle
 from ..sources import Source
-from ..values import dataclass
+from ..typed import TypeAlias
+from ..values import cached_property, dataclass
 
 HEAD_NBYTES = 1024
+ReadPickle: TypeAlias = Callable[..., Pickle]
 
 
 class Probe:
@@ -52,10 +54,14 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Opening:
-    """How a source is opened: within which limits, and in how many archives it lies."""
+    """How a source is opened: within which limits, in how many archives it lies, and what reads its own pickles.
+
+    `read` is `read_pickle`, or does what that does and keeps something of it.
+    """
 
     limits: Limits = DEFAULT_LIMITS
     depth: int = 0
+    read: ReadPickle = read_pickle
 
     def within(self) -> Opening:
         """Return the opening of something that lies inside.

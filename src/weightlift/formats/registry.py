@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from importlib import import_module
 
 from ..checkpoint import Checkpoint, Progress
@@ -97,5 +96,5 @@ def open_probe(probe: Probe, opening: Opening) -> Checkpoint:
     if probe.zip is not None:
         checkpoint.own_findings += (*probe.zip.findings, *odd_names(probe.names))
     if checkpoint.verifier is None:
-        checkpoint.verifier = partial(_verify, probe)
+        checkpoint.verifier = lambda opened, progress: _verify(probe, opened, progress)
     return checkpoint

@@ -73,17 +73,17 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
 def open_stream(source: Source, opening: Opening) -> Checkpoint:
     """Return what a legacy stream holds. Reads the pickles and 8 bytes per storage."""
     limits = opening.limits
-    at = read_pickle(source, 0, limits=limits).end
-    protocol = read_pickle(source, at, limits=limits)
+    at = opening.read(source, 0, limits=limits).end
+    protocol = opening.read(source, at, limits=limits)
     if protocol.value != 1001:
         raise ContainerError(f"protocol version {shown(protocol.value, 40)}", expected="1001")
-    system = read_pickle(source, protocol.end, limits=limits)
+    system = opening.read(source, protocol.end, limits=limits)
     info = system.value if isinstance(system.value, dict) else {}
     storages = _Storages(little_endian=info.get("little_endian", True) is not False)
     blobs = NestedBlobs(opening)
     rebuild = rebuilders(storage_from_bytes=blobs)
-    pickle = read_pickle(source, system.end, rebuild=rebuild, persistent=storages, limits=limits)
-    keys = read_pickle(source, pickle.end, limits=limits)
+    pickle = opening.read(source, system.end, rebuild=rebuild, persistent=storages, limits=limits)
+    keys = opening.read(source, pickle.end, limits=limits)
     if not isinstance(keys.value, list):
         raise ContainerError(f"{shown(keys.value, 40)} where the storage keys should be", expected="a list")
     end = _place(source, keys.end, [worded(key) for key in keys.value], storages)

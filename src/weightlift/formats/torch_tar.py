@@ -11,7 +11,7 @@ from __future__ import annotations
 from struct import Struct
 
 from ..checkpoint import Checkpoint
-from ..containers import read_tar, tar_findings
+from ..containers.tar import read_tar, tar_findings
 from ..dtypes import BY_STORAGE_CLASS, DType
 from ..errors import ContainerError, PickleError, TensorError, shown, worded
 from ..pickles import Global, read_pickle
@@ -81,7 +81,7 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
         return TENSOR_VALUES["tensor_v2"](persistent(storage) if isinstance(storage, tuple) else storage, *rest)
 
     rebuild = rebuilders(tensor_v2=tensor)
-    pickle = read_pickle(members["pickle"], rebuild=rebuild, persistent=persistent, limits=opening.limits)
+    pickle = opening.read(members["pickle"], rebuild=rebuild, persistent=persistent, limits=opening.limits)
     return Checkpoint(
         pickle.value,
         format="torch-tar",

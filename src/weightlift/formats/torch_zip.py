@@ -12,7 +12,7 @@ from ..dtypes import BY_STORAGE_CLASS
 from ..errors import ContainerError, LimitError, PickleError, TwoReadingsError, plural, shown, worded
 from ..findings import Finding
 from ..limits import MIB
-from ..pickles import Global, Pickle, read_pickle
+from ..pickles import Global, Pickle
 from ..pickles.state import Rebuild
 from ..tensors import Storage, rebuilders
 from ..tensors.rebuild import TypedStorage
@@ -125,7 +125,7 @@ def read_torch_pickle(
     refuse_bomb(archive.members[name])
     blobs = NestedBlobs(opening)
     rebuild = rebuilders(storage_from_bytes=blobs, **more)
-    read = read_pickle(archive.open(name, checked=True), rebuild=rebuild, persistent=loader, limits=opening.limits)
+    read = opening.read(archive.open(name, checked=True), rebuild=rebuild, persistent=loader, limits=opening.limits)
     return replace(read, globals=blobs.settle(read.globals))
 
 

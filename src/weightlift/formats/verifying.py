@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from ..checkpoint import Checkpoint, Progress
 from ..containers import Member, ZipArchive
-from ..containers.zip_layout import check_all, judged_gaps, unreferenced
+from ..containers.zip_layout import check_all, judged_gaps
 from ..containers.zip_records import DEFLATED, ENCRYPTED, STORED
 from ..errors import ContainerError, TwoReadingsError, WeightliftError, plural, printable
 from ..findings import Finding
@@ -63,13 +63,14 @@ def _whole(source: Source, read: Read) -> Iterator[Finding]:
 
 def _zip(archive: ZipArchive, tensors: _Tensors, read: Read) -> Iterator[Finding]:
     members = sorted(archive.members.values(), key=lambda member: member.header_offset)
+    gaps = []
     for problem in check_all(archive.source, members, archive.directory_at):
         if isinstance(problem, ContainerError):
             yield Finding(getattr(problem, "code", "local-header"), "warning", "", _sentence(problem))
-    ends = [member.header_offset for member in members[1:]] + [archive.directory_at]
-    gaps = [(before, before.header_offset, end) for before, end in zip(members, ends, strict=True)]
+        else:
+            gaps.append(problem)
     try:
-        yield from judged_gaps(archive.source, unreferenced(archive.source, gaps))
+        yield from judged_gaps(archive.source, gaps)
     except TwoReadingsError as error:
         yield Finding(error.code, "warning", "", _sentence(error))
     for member in members:

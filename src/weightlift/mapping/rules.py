@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ast
 import re
+import warnings
 from collections.abc import Mapping
 
 from ..errors import PatternError, PlanError, printable
@@ -245,7 +246,8 @@ class _Parser:
 
     def _call(self, text: str, at: int) -> Call:
         try:
-            node = ast.parse(text, mode="eval").body
+            with warnings.catch_warnings(action="error"):  # Python warns of `1or 2`, which is no number
+                node = ast.parse(text, mode="eval").body
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             raise PatternError(f"{text!r} is no operation", expected="name or name(arguments)", column=at + 1) from None
         fn = node.func if isinstance(node, ast.Call) else node

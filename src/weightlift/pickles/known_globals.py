@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from ..dtypes import BY_STORAGE_CLASS, DTYPES
 from ..typed import Literal
-from .dangerous_globals import DANGEROUS, ORDINARY, REACHES
 from .nodes import Global
 
 Verdict = Literal["clean", "unknown", "dangerous"]
@@ -114,9 +113,11 @@ def verdict_of(named: Global) -> Verdict:
         return "unknown"
     if key in REBUILDS or key in _CLEAN:
         return "clean"
+    from .dangerous_globals import ORDINARY  # most files need none of its tables
+
     if key in ORDINARY:
         return "unknown"
-    if _reaches_further(named.name) or _listed(named) is not None:
+    if _listed(named) is not None or (_reaches_further(named.name) and _is_module(named.module)):
         return "dangerous"
     # classes of a TorchScript archive's own code, which is no Python: an unpickler finds no such module
     return "clean" if named.module.partition(".")[0] == "__torch__" else "unknown"
@@ -129,6 +130,8 @@ def advisory_of(named: Global) -> str:
 
 def _listed(named: Global) -> str | None:
     """Return the advisory of a dangerous global, "" where it has none, None where it is not in the table."""
+    from .dangerous_globals import DANGEROUS
+
     module = named.module
     own = DANGEROUS.get(module, {})
     if named.name in own:
@@ -140,11 +143,18 @@ def _listed(named: Global) -> str | None:
     return None
 
 
+def _is_module(name: str) -> bool:
+    """Whether a module can be called so; chance bytes that read as a name are none."""
+    return all(part.isidentifier() for part in name.split("."))
+
+
 def _reaches_further(name: str) -> bool:
     """Whether a name leads out of its module: through a module that this one imports, or into the interpreter.
 
     Numpy's f2py has an `os`, so that "os.system" is a name in it; `Outer.Inner` is a class within a class.
     """
+    from .dangerous_globals import REACHES
+
     *through, last = name.split(".")
     if any(not part.lstrip("_")[:1].isupper() for part in through):
         return True

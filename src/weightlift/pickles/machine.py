@@ -7,6 +7,8 @@ a `Global`; what it would call becomes an `Object`, or a value where the caller'
 from __future__ import annotations
 
 from collections.abc import Mapping
+from struct import Struct
+from struct import error as struct_error
 
 from ..errors import LimitError, MalformedError, PickleError
 from ..limits import DEFAULT_LIMITS, Limits
@@ -17,7 +19,8 @@ from .nodes import Global
 from .opcodes import OPERATIONS
 from .state import Machine, Rebuild
 
-_STOP, _BINPUT, _BINGET = b".qh"
+_STOP, _BINPUT, _LONG_BINPUT, _BINGET = b".qrh"
+_U32 = Struct("<I").unpack_from
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +51,12 @@ def read_pickle(
         PickleError: an opcode that cannot be carried out. TruncatedError: no STOP before the end.
         LimitError: a budget of `limits` is used up.
     """
-    machine = Machine(source, offset, rebuild or {}, persistent, limits)
+    return carry_out(Machine(source, offset, rebuild or {}, persistent, limits))
+
+
+def carry_out(machine: Machine) -> Pickle:
+    """Return the pickle that a machine was made for; see `read_pickle`."""
+    source = machine.source
     try:
         value = run(machine)
     except (MalformedError, LimitError) as error:
@@ -85,11 +93,15 @@ def run(machine: Machine) -> Any:
                     machine.memo[machine.buffer[pos + 1]] = machine.stack[-1]
                     machine.pos = pos + 2
                     continue
+                if code == _LONG_BINPUT:
+                    machine.memo[_U32(machine.buffer, pos + 1)[0]] = machine.stack[-1]
+                    machine.pos = pos + 5
+                    continue
                 if code == _BINGET:
                     machine.stack.append(machine.memo[machine.buffer[pos + 1]])
                     machine.pos = pos + 2
                     continue
-            except IndexError:  # the end of the buffer, or nothing on the stack
+            except (IndexError, struct_error):  # the end of the buffer, or nothing on the stack
                 pass
             machine.pos = pos + 1
             if code == _STOP:

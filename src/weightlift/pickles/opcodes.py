@@ -8,7 +8,7 @@ from struct import error as struct_error
 
 from ..errors import LimitError, PickleError, TruncatedError
 from ..typed import Any
-from .nodes import Blob, Global, Object
+from .nodes import Blob
 from .state import DICT_BYTES, LIST_BYTES, SET_BYTES, Machine
 
 _U16, _I32, _U32, _U64 = Struct("<H"), Struct("<i"), Struct("<I"), Struct("<Q")
@@ -127,10 +127,7 @@ def _newobj_ex(m: Machine) -> None:
 
 
 def _persistent(m: Machine, identifier: Any) -> None:
-    if m.persistent is None:
-        m.stack.append(Object(Global("pickle", "persistent_load"), (identifier,), is_call=True, offset=m.op_at))
-    else:
-        m.stack.append(m.persistent(identifier))
+    m.stack.append(m.load_persistent(identifier))
 
 
 def _extension(m: Machine, nbytes: int) -> None:

@@ -155,6 +155,10 @@ class Machine:
         """Offset of the current opcode in the source."""
         return self.buffer_at + self.op_pos
 
+    def highest_memo(self) -> int:
+        """Return the highest index in the memo; 0 of one that is itself as large as it may be."""
+        return max(self.memo, default=0) if len(self.memo) < self.limits.memo else 0
+
     # ---- bytes ----
 
     def fill(self, nbytes: int) -> None:
@@ -259,6 +263,12 @@ class Machine:
                 self.stand_ins[id(named)] = self.rebuild[named]
                 self.plain_calls[id(named)] = _PLAIN_CALLS.get((module, name), 0)
         self.stack.append(named)
+
+    def load_persistent(self, identifier: Any) -> Any:
+        """Return what stands for something outside of the pickle: a storage, where the caller knows them."""
+        if self.persistent is not None:
+            return self.persistent(identifier)
+        return Object(Global("pickle", "persistent_load"), (identifier,), is_call=True, offset=self.op_at)
 
     def push_extension(self, code: int) -> None:
         """Push what a code of the extension registry stands for, which only the loading process knows."""

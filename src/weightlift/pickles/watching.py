@@ -7,7 +7,9 @@ that an ordinary state dict costs what reading it costs.
 
 from __future__ import annotations
 
-from ..errors import MalformedError, WeightliftError
+from collections.abc import Mapping
+
+from ..errors import MalformedError, WeightliftError, detach
 from ..limits import Limits
 from ..sources import Source
 from ..typed import Any
@@ -75,7 +77,7 @@ class Watched:
 
 def watch_pickle(source: Source, offset: int, limits: Limits) -> Watched:
     """Return what is seen in the pickle at `offset`. Raises for nothing that a pickle can hold."""
-    machine = _Watching(source, offset, limits)
+    machine = Watching(source, offset, limits)
     error: WeightliftError | None = None
     try:
         run(machine)
@@ -85,29 +87,26 @@ def watch_pickle(source: Source, offset: int, limits: Limits) -> Watched:
     except (IndexError, KeyError, RecursionError, TypeError, ValueError, OverflowError) as broken:
         said = f"{NAMES[machine.code]} finds too little on the stack or in the memo ({type(broken).__name__})"
         error, end = MalformedError(said), machine.op_at
-    return Watched(
-        offset,
-        end,
-        machine.settled(),
-        error,
-        machine.ids,
-        machine.blobs,
-        machine.loads,
-        machine.count,
-        machine.globals,
-        max(machine.memo, default=0) if len(machine.memo) < limits.memo else 0,
-        machine.arrays,
-        machine.spans,
-    )
+    if error is not None:
+        detach(error)
+    return machine.watched(end, error)
 
 
-class _Watching(Machine):
+class Watching(Machine):
     """Machine whose unclean globals, and what is done with them, are remembered."""
 
-    def __init__(self, source: Source, at: int, limits: Limits) -> None:
-        super().__init__(source, at, _BYTES, self._persistent_id, limits)
+    def __init__(
+        self,
+        source: Source,
+        at: int,
+        limits: Limits,
+        rebuild: Mapping[Global, Rebuild] | None = None,
+        persistent: Rebuild | None = None,
+    ) -> None:
+        super().__init__(source, at, _BYTES if rebuild is None else rebuild, persistent, limits)
         self.sights: list[Sight] = []
         self.unclean: dict[int, Verdict] = {}  # by id of a global in `known`
+        self.quiet: set[int] = set()  # the same of those that are clean whatever they are called with
         self.called: set[int] = set()
         self.first: dict[int, tuple[int, str]] = {}
         self.ids: list[Any] = []
@@ -115,11 +114,6 @@ class _Watching(Machine):
         self.loads: list[Any] = []
         self.arrays = 0
         self.spans: list[tuple[int, int]] = []
-
-    def _persistent_id(self, identifier: Any) -> Any:
-        if len(self.ids) < self.limits.members:
-            self.ids.append(identifier)
-        return Object(Global("pickle", "persistent_load"), (identifier,), is_call=True, offset=self.op_at)
 
     def _see(self, kind: str, verdict: Verdict, named: Global, made: Any = None) -> None:
         if len(self.sights) < _MOST_SIGHTS or verdict == "dangerous":
@@ -136,9 +130,33 @@ class _Watching(Machine):
         ]
         return sorted(self.sights + imports, key=lambda sight: sight.offset)
 
+    def watched(self, end: int, error: WeightliftError | None) -> Watched:
+        """Return what was seen until the end, or the error."""
+        return Watched(
+            self.start,
+            end,
+            self.settled(),
+            error,
+            self.ids,
+            self.blobs,
+            self.loads,
+            self.count,
+            self.globals,
+            self.highest_memo(),
+            self.arrays,
+            self.spans,
+        )
+
     # ---- what the machine does ----
 
+    def load_persistent(self, identifier: Any) -> Any:
+        """Remember the id of what lies outside."""
+        if len(self.ids) < self.limits.members:
+            self.ids.append(identifier)
+        return super().load_persistent(identifier)
+
     def push_global(self, module: str, name: str) -> None:
+        """Remember a name that the table does not call clean."""
         known = len(self.known)
         super().push_global(module, name)
         if len(self.known) == known:
@@ -148,13 +166,17 @@ class _Watching(Machine):
         if verdict != "clean" and named != _LOADER:
             self.unclean[id(named)] = verdict
             self.first[id(named)] = self.op_at, NAMES[self.code]
+        elif named.name not in _THROUGH and named.name != "_load_type" and named != _LOADER:
+            self.quiet.add(id(named))
 
     def push_extension(self, code: int) -> None:
+        """Remember a code of the extension registry."""
         super().push_extension(code)
         self.called.add(id(self.stack[-1]))  # it is told as an extension, not as an import
         self._see("extension", "unknown", self.stack[-1])
 
     def push_computed(self, module: Any, name: Any) -> None:
+        """Remember a name that is put together while loading."""
         made = Object(Global("builtins", "__import__"), (module, name), is_call=True, offset=self.op_at)
         self._see("computed", "dangerous", Global(_COMPUTED, _COMPUTED), made)
         self.stack.append(made)
@@ -181,13 +203,15 @@ class _Watching(Machine):
         self._see(kind, verdict, root or Global(_COMPUTED, _COMPUTED), made)
 
     def call(self, fn: Any, args: Any) -> None:
+        """Remember the call of anything that is not clean."""
+        if id(fn) in self.quiet and isinstance(args, tuple):
+            super().call(fn, args)
+            return
         if not isinstance(args, tuple):  # what is called on is not known; the name of it is
             args = (args,)
         if fn == _LOADER:
             self.loads.append((args[0] if args else None, self.op_at))
         super().call(fn, args)
-        if id(fn) in self.stand_ins:
-            return
         self._judge("call", fn, self.stack[-1])
         if isinstance(fn, Global) and fn.name == "_load_type" and args and isinstance(args[0], str):
             named = Global("types", args[0])  # dill looks it up there, or among the builtins
@@ -200,6 +224,7 @@ class _Watching(Machine):
             self._judge("call", args[0], Object(args[0], given, is_call=True, offset=self.op_at))
 
     def instantiate(self, cls: Any, args: Any, kwargs: dict[str, Any]) -> None:
+        """Remember an instance of anything that is not clean."""
         if not isinstance(args, tuple):
             args = (args,)
         super().instantiate(cls, args, kwargs)
@@ -215,14 +240,14 @@ class _Watching(Machine):
             made = Object(target, (state,), is_call=True, offset=self.op_at)
             self._see("state", "dangerous" if verdict == "dangerous" else "unknown", target, made)
         elif isinstance(target, Object):
-            target.build(state)
+            super().build(target, state)
             if target.fn == WRAPPER:
-                self._pass_over_array(state)
+                self.pass_over_array(state)
             if isinstance(target.fn, Global) and id(target.fn) in self.unclean:
                 setting = Object(target, (state,), is_call=True, offset=self.op_at)
                 self._see("state", self.unclean[id(target.fn)], target.fn, setting)
 
-    def _pass_over_array(self, state: Any) -> None:
+    def pass_over_array(self, state: Any) -> None:
         """Go on behind an array that joblib wrote here, watching the pickle that one of objects is."""
         if holds_objects(state):
             inner = watch_pickle(self.source, self.at, replace(self.limits, opcodes=self.limits.opcodes // 2))
@@ -237,18 +262,21 @@ class _Watching(Machine):
         self._move_buffer(b"", end)
 
     def set_items(self, target: Any, flat: list[Any]) -> None:
+        """Set items, and remember it of what is no container."""
         if isinstance(target, Object | dict) and not len(flat) % 2:
             super().set_items(target, flat)
         else:
             self._change(target, flat)
 
     def extend(self, target: Any, items: list[Any]) -> None:
+        """Append items, and remember it of what is no container."""
         if isinstance(target, Object | list | set):
             super().extend(target, items)
         else:
             self._change(target, items)
 
     def add(self, target: Any, items: list[Any]) -> None:
+        """Add items, and remember it of what is no container."""
         if isinstance(target, Object | set):
             super().add(target, items)
         else:
@@ -262,6 +290,7 @@ class _Watching(Machine):
             self._see("items", self.unclean.get(id(target), "unknown"), target, made)
 
     def take_bytes(self, nbytes: int) -> bytes | Blob:
+        """Remember where long bytes lie."""
         data = super().take_bytes(nbytes)
         if isinstance(data, Blob):
             self.blobs.append(data)

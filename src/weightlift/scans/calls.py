@@ -58,7 +58,8 @@ class _Writer:
         if isinstance(value, dict):
             pairs = (f"{self.text(k, depth)}: {self.text(v, depth)}" for k, v in value.items())
             return f"{{{self._joined(pairs)}}}"
-        inside = self._joined(self.text(item, depth) for item in value)
+        ordered = sorted(value, key=_order) if isinstance(value, set | frozenset) else value  # a set varies by run
+        inside = self._joined(self.text(item, depth) for item in ordered)
         if isinstance(value, tuple):
             return f"({inside},)" if len(value) == 1 else f"({inside})"
         return f"[{inside}]" if isinstance(value, list) else f"{{{inside}}}"
@@ -80,6 +81,10 @@ class _Writer:
                 break
             made.append(part)
         return ", ".join(made)
+
+
+def _order(item: Any) -> tuple[str, str]:
+    return type(item).__name__, shown(item, 120)
 
 
 def _is_state_of(state: Any, target: object) -> bool:

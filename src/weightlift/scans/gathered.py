@@ -6,6 +6,7 @@ from ..errors import LimitError, UnsupportedError, WeightliftError
 from ..formats import Probe
 from ..limits import Limits
 from ..pickles import Global
+from ..pickles.noticing import SeenPickles
 from ..values import replace
 from .values import Evidence, Verdict, worst
 
@@ -33,6 +34,7 @@ class Gathered:
         self.storages: set[str] = set()
         self.keys: set[tuple[str, ...]] = set()
         self.probe: Probe | None = None
+        self.seen = SeenPickles()
         self.own_format = ""  # of a whole file of a kind that only a scan looks into
 
     def add(self, evidence: Evidence, verdict: Verdict | None = None) -> None:

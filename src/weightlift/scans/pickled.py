@@ -13,7 +13,6 @@ from ..pickles.watching import Sight, Watched, watch_pickle
 from ..sources import Memory, Source
 from ..typed import Any, TypeAlias
 from ..values import replace
-from .calls import call_text
 from .gathered import Gathered
 from .values import Evidence
 
@@ -37,7 +36,9 @@ def scan_pickles(source: Source, where: str, gathered: Gathered, inner: ScanInne
         if gathered.is_spent:
             gathered.unreadable("limit", where, f"more pickles than may be looked at; left off at byte {at}", at)
             break
-        watched = watch_pickle(source, at, gathered.limits_left())
+        if not is_opcode(source.read_at(at, 1)[0]):
+            break
+        watched = gathered.seen.watch(source, at, gathered.limits_left())
         if not _counts(watched, source):
             break
         gathered.count(watched.opcodes, watched.end - at - sum(end - begin for begin, end in watched.spans))
@@ -99,6 +100,8 @@ _MAKES = ("NEWOBJ", "NEWOBJ_EX")
 
 
 def _evidence(sight: Sight, where: str) -> Evidence:
+    from .calls import call_text
+
     severity: Severity = "danger" if sight.verdict == "dangerous" else "warning"
     advisory = advisory_of(sight.named)
     call = "" if sight.made is None else call_text(sight.made)
@@ -148,7 +151,11 @@ def _source_of(data: Any, name: str) -> Source | None:
 
 
 def _short(data: Any) -> str:
-    return f"<{len(data)} bytes>" if isinstance(data, bytes | bytearray | Blob) else call_text(data, 100)
+    if isinstance(data, bytes | bytearray | Blob):
+        return f"<{len(data)} bytes>"
+    from .calls import call_text
+
+    return call_text(data, 100)
 
 
 def _nested(source: Source, watched: Watched, where: str, gathered: Gathered) -> None:
@@ -166,6 +173,8 @@ def search(source: Source, base: int, where: str, gathered: Gathered, marks: tup
     """Try every place in a run of bytes where a pickle may begin; `base` is where it begins in `where`."""
     for start in range(0, source.size, _WINDOW):
         data = source.read_up_to(start, _WINDOW + _HEAD)
+        if b"\x80" not in data:  # all marks have it
+            continue
         for mark in marks:
             at = data.find(mark, 0, _WINDOW + len(mark) - 1)
             while at >= 0:

@@ -76,14 +76,16 @@ def scan_stream(source: Source, where: str, gathered: Gathered) -> bool:
     seen = scan_pickles(source, where, gathered, scan_region)
     if not seen:
         return False
-    from .legacy import end_of_storages
-
     end = seen[-1].end
     if seen[-1].error is not None:
         return True
     if not where and any(watched.arrays for watched in seen):
         gathered.own_format = "joblib"
-    after = end_of_storages(source, seen)
+    after = None
+    if len(seen) >= 5:
+        from .legacy import end_of_storages
+
+        after = end_of_storages(source, seen)
     if after is not None and gathered.deep:
         search(source.window(end, after - end), end, where, gathered)
     if after is not None and after < source.size:

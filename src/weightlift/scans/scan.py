@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
-from ..checkpoint import Checkpoint
-from ..errors import UnknownFormatError, WeightliftError
-from ..findings import Severity
+from ..containers import looks_like_zip
+from ..errors import TwoReadingsError, UnknownFormatError, WeightliftError, detach
+from ..findings import Finding, Severity
 from ..formats import Opening, Probe, open_probe
 from ..limits import DEFAULT_LIMITS, Limits
+from ..pickles import Global
 from ..pickles.known_globals import advisory_of, verdict_of
+from ..pickles.noticing import SeenPickles
 from ..sources import Source
 from ..tensors import Composite, Tensor
-from ..tree import tensors_in
+from ..tree import tensors_in, walk
+from ..values import dataclass, field
 from .gathered import Gathered
 from .pickled import search
 from .regions import scan_region
 from .strangers import is_no_checkpoint
 from .values import Evidence, Scanned
+
+_TOLD = ("wrong-extension", "zip-comment", "outside-names", "special-members", "colliding-names")
+"""What a format notices of a container that is worth telling beside any verdict."""
 
 
 def scan_source(source: Source, *, limits: Limits = DEFAULT_LIMITS, deep: bool = False) -> Scanned:
@@ -29,14 +35,19 @@ def scan_source(source: Source, *, limits: Limits = DEFAULT_LIMITS, deep: bool =
     error: WeightliftError | None = None
     known, format_name = False, ""
     try:
-        probe = gathered.probe = Probe(source, limits)
+        gathered.probe = Probe(source, limits)
+        read = _read(gathered.probe, gathered.seen)
         known = scan_region(source, "", gathered)
-        checkpoint = open_probe(probe, Opening(limits))
-        format_name = checkpoint.format
-        _hold_against(checkpoint, gathered)
+        format_name = read.format
+        _judge(read.globals, gathered)
+        for finding in read.findings:
+            gathered.note(finding.code, finding.where, finding.message)
+        if read.error is not None:
+            raise read.error
         if deep and not gathered.pickles:  # nothing but tensors, as in a safetensors file
             search(source, 0, "", gathered)
     except WeightliftError as said:
+        detach(said)
         error = said
     except (RecursionError, MemoryError) as said:
         gathered.unreadable("limit", "", f"reading it ends in a {type(said).__name__}")
@@ -44,6 +55,10 @@ def scan_source(source: Source, *, limits: Limits = DEFAULT_LIMITS, deep: bool =
         format_name = gathered.own_format
     elif error is not None:
         _tell_error(error, source, gathered)
+        if isinstance(error, TwoReadingsError) and not looks_like_zip(source):  # a zip behind something else
+            from .zips import scan_every_reading
+
+            scan_every_reading(source, "", gathered, scan_region)
     path = str(getattr(source, "path", source.name))
     evidence = tuple(gathered.evidence)
     return Scanned(path, gathered.verdict, format_name, evidence, gathered.pickles, gathered.pickle_nbytes)
@@ -58,16 +73,42 @@ def _tell_error(error: WeightliftError, source: Source, gathered: Gathered) -> N
         gathered.unreadable("unrecognised", "", str(error))
 
 
-def _hold_against(checkpoint: Checkpoint, gathered: Gathered) -> None:
-    """Check every tensor against its storage, and judge every name that the format met elsewhere."""
-    for named, offset in checkpoint.globals.items():
+@dataclass(slots=True)
+class _Read:
+    """What reading a file has come to: its format, the names in it, and the error that it ended with."""
+
+    format: str = ""
+    globals: dict[Global, int] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
+    error: WeightliftError | RecursionError | MemoryError | None = None
+
+
+def _read(probe: Probe, seen: SeenPickles) -> _Read:
+    """Open a file, check every tensor against its storage, and let go of them.
+
+    Comes before looking into the file, so that what is read here need not be carried out once more there.
+    """
+    read = _Read()
+    try:
+        checkpoint = open_probe(probe, Opening(probe.limits, read=seen.read))
+        read.format, read.globals = checkpoint.format, checkpoint.globals
+        read.findings = [finding for finding in checkpoint.own_findings if finding.code in _TOLD]
+        for _, value in walk(checkpoint.tree, limits=probe.limits, leaves=False):
+            if isinstance(value, Tensor | Composite):
+                for tensor in tensors_in(value):
+                    tensor.check()
+    except (WeightliftError, RecursionError, MemoryError) as error:
+        detach(error)
+        read.error = error
+    return read
+
+
+def _judge(names: dict[Global, int], gathered: Gathered) -> None:
+    """Judge every name that the format met elsewhere than the scan."""
+    for named, offset in names.items():
         verdict = verdict_of(named)
         if verdict != "clean" and named not in gathered.judged:
             severity: Severity = "danger" if verdict == "dangerous" else "warning"
             message = f"names {named}"
             code = f"{verdict}-global"
             gathered.add(Evidence(code, severity, "", message, offset, "GLOBAL", "", advisory_of(named)))
-    for _, value in checkpoint.walk():
-        if isinstance(value, Tensor | Composite):
-            for tensor in tensors_in(value):
-                tensor.check()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..containers import read_tar
+from ..containers.tar import read_tar
 from ..errors import ContainerError
 from ..sources import Source
 from .gathered import Gathered

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from ..containers import Member, ZipArchive
-from ..errors import LimitError, WeightliftError
+from ..containers.zip_layout import check_all, judged_gaps
+from ..containers.zip_readings import readings
+from ..errors import ContainerError, LimitError, TwoReadingsError, WeightliftError
 from ..formats.torch_zip import refuse_bomb
 from ..sources import Source
+from .archives_in_a_row import archives_in_a_row
 from .gathered import Gathered
-from .loose_zip import archives_in_a_row, entries
 from .pickled import PROTOS, ScanInner, search
 from .programs import is_code, scan_code
 
@@ -32,7 +36,7 @@ def scan_zip(source: Source, where: str, gathered: Gathered, inner: ScanInner) -
             gathered.own_format = gathered.own_format if where else "torch-dcp-data"
             return True
         gathered.failed(error, where)
-        _scan_loosely(source, where, gathered, inner)
+        scan_every_reading(source, where, gathered, inner)
         return True
     _scan_members(archive, where, gathered, inner)
     return True
@@ -49,22 +53,41 @@ def _scan_members(archive: ZipArchive, where: str, gathered: Gathered, inner: Sc
             continue
         place = f"{where}/{name}" if where else name
         try:
-            if is_tensor and not gathered.deep:
-                archive.data_offset(member)  # raises where its own header contradicts the directory
-            elif is_tensor:
-                search(archive.open(name), 0, place, gathered)
-            else:
+            if not is_tensor:
                 _scan_member(archive, member, place, gathered, inner)
+            elif gathered.deep:
+                search(archive.open(name), 0, place, gathered)
         except WeightliftError as error:
             gathered.failed(error, place)
         if name.rpartition("/")[2] in _PICKLES:
             tensors |= {f"{name.removesuffix('.pkl')}/{key}" for key in gathered.storages}
         gathered.storages.clear()
     gathered.depth -= 1
+    _scan_layout(archive, where, gathered, inner)
+
+
+def _scan_layout(archive: ZipArchive, where: str, gathered: Gathered, inner: ScanInner) -> None:
+    """Hold every local header against the directory, and look into bytes that belong to no member."""
+    found = list(check_all(archive.source, archive.members.values(), archive.directory_at))
+    gaps = [each for each in found if isinstance(each, tuple)]
+    wrong = [each for each in found if isinstance(each, ContainerError)]
+    try:
+        for finding in judged_gaps(archive.source, gaps):
+            gathered.note(finding.code, where, finding.message)
+    except TwoReadingsError as error:
+        wrong.append(error)
+    for problem in wrong:
+        gathered.failed(problem, where)
+    gathered.depth += 1
+    for at, nbytes in gaps:
+        inner(archive.source.window(at, nbytes), f"{where}: bytes from {at}" if where else f"bytes from {at}", gathered)
+    gathered.depth -= 1
+    if any(isinstance(problem, TwoReadingsError) for problem in wrong):
+        scan_every_reading(archive.source, where, gathered, inner)
 
 
 def _scan_member(archive: ZipArchive, member: Member, place: str, gathered: Gathered, inner: ScanInner) -> None:
-    source = archive.open(member.name)
+    source = archive.open_member(member, told=partial(gathered.failed, where=place))  # torch reads on
     head = source.read_up_to(0, 2)
     if head in PROTOS or member.name.endswith(_NAMED):
         refuse_bomb(member)
@@ -75,10 +98,17 @@ def _scan_member(archive: ZipArchive, member: Member, place: str, gathered: Gath
         gathered.unreadable("malformed", place, "a pickle by its name, and none by its content")
 
 
-def _scan_loosely(source: Source, where: str, gathered: Gathered, inner: ScanInner) -> None:
-    """Look into everything that any reader could take for a member."""
+def scan_every_reading(source: Source, where: str, gathered: Gathered, inner: ScanInner) -> None:
+    """Look into everything that any reader could take for a member, each place once."""
+    seen: set[int] = set()
     gathered.depth += 1
-    for name, data in entries(source, gathered.limits):
-        place = f"{where}/{name}" if where else name
-        inner(data, place, gathered)
+    for _, archive in readings(source, gathered.limits):
+        for member in archive.entries:
+            if member.header_offset in seen or len(seen) > gathered.limits.members:
+                continue
+            seen.add(member.header_offset)
+            try:
+                inner(archive.open_member(member), f"{where}/{member.name}" if where else member.name, gathered)
+            except WeightliftError:  # nobody can read it: that readers differ is told already
+                continue
     gathered.depth -= 1

@@ -3,11 +3,32 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Callable
 
 from ..errors import ChecksumError, ContainerError
 from .base import Source
 
 _CHUNK = 1 << 18
+
+
+Told = Callable[[ChecksumError], None]
+"""Is told of bytes with another CRC than they should have, instead of whoever reads them."""
+
+
+def wrong_crc(name: str, found: int, wanted: int, told: Told | None) -> None:
+    """Tell of bytes with a wrong CRC.
+
+    Raises:
+        ChecksumError: nobody else is told.
+    """
+    error = ChecksumError(
+        f"the bytes of {name!r} have the CRC {found:08x}",
+        expected=f"{wanted:08x}",
+        remedy="the file is damaged: fetch or save it again",
+    )
+    if told is None:
+        raise error
+    told(error)
 
 
 class Inflated(Source):
@@ -18,13 +39,16 @@ class Inflated(Source):
     gets an error in place of bytes with another one.
     """
 
-    __slots__ = ("_buffer", "_buffer_at", "_crc", "_deflated", "_engine", "_fed", "_sum")
+    __slots__ = ("_buffer", "_buffer_at", "_crc", "_deflated", "_engine", "_fed", "_sum", "_told")
 
-    def __init__(self, deflated: Source, nbytes: int, name: str, crc: int | None = None) -> None:
+    def __init__(
+        self, deflated: Source, nbytes: int, name: str, crc: int | None = None, told: Told | None = None
+    ) -> None:
         self.name = name
         self.size = nbytes
         self._deflated = deflated
         self._crc = crc
+        self._told = told
         self._rewind()
 
     @property
@@ -78,8 +102,4 @@ class Inflated(Source):
     def _check_sum(self, wanted: int) -> None:
         self._sum = zlib.crc32(self._buffer, self._sum)
         if self._buffer_at + len(self._buffer) == self.size and self._sum != wanted:
-            raise ChecksumError(
-                f"the bytes of {self.name!r} have the CRC {self._sum:08x}",
-                expected=f"{wanted:08x}",
-                remedy="the file is damaged: fetch or save it again",
-            )
+            wrong_crc(self.name, self._sum, wanted, self._told)

@@ -6,6 +6,7 @@ format description for type strings.
 
 from __future__ import annotations
 
+from math import isnan
 from struct import Struct
 
 from ..dtypes import DTYPES, DType
@@ -146,7 +147,17 @@ def _numpy_scalar(dtype: Any, data: Any = b"") -> Any:
     order = "<" if dtype.little_endian else ">"
     if kind.is_complex:
         return complex(*Struct(order + ("2f" if kind.name == "complex64" else "2d")).unpack(raw))
-    return Struct(order + _SCALAR[kind.name]).unpack(raw)[0]
+    value = Struct(order + _SCALAR[kind.name]).unpack(raw)[0]
+    if kind.name == "float16" and isnan(value):
+        return _nan_of_half(int.from_bytes(raw, "little" if dtype.little_endian else "big"))
+    return value
+
+
+def _nan_of_half(bits: int) -> float:
+    """The NaN with the sign and payload of a half-precision one, which `struct` does not keep."""
+    wide = (bits >> 15) << 63 | 0x7FF << 52 | (bits & 0x3FF) << 42
+    nan: float = Struct(">d").unpack(wide.to_bytes(8, "big"))[0]
+    return nan
 
 
 ARRAY_VALUES: dict[str, Rebuild] = {

@@ -151,9 +151,9 @@ class Tensor:
         """
         if len(self.shape) != len(self.stride):
             raise TensorError(f"{len(self.shape)} sizes and {len(self.stride)} strides")
-        if any(n < 0 for n in self.shape):
+        if min(self.shape, default=0) < 0:
             raise TensorError(f"shape {list(self.shape)}", expected="sizes of 0 or more")
-        if self.offset < 0 or any(step < 0 for step in self.stride):
+        if self.offset < 0 or min(self.stride, default=0) < 0:
             raise TensorError(f"offset {self.offset}, strides {list(self.stride)}", expected="none below 0")
         if self.numel >= 1 << 63:
             raise TensorError(f"shape {list(self.shape)} has {self.numel} elements", expected="fewer than 2^63")

@@ -7,7 +7,6 @@ older versions are shorter at the end.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
 
 from ..dtypes import DType, dtype_named
 from ..errors import PickleError, TensorError, shown, worded
@@ -20,6 +19,7 @@ from ..values import dataclass, replace
 from .arrays import ARRAY_VALUES
 from .lazy import AnyTensor, Composite, Role, Storage, Tensor, rows_first
 
+_INTEGERS = frozenset((int,))
 QUANTIZED_AS = {"qint8": "int8", "quint8": "uint8", "qint32": "int32"}
 PER_BYTE = {"quint4x2": 2, "quint2x4": 4}
 
@@ -52,15 +52,19 @@ def rebuilders(**more: Rebuild) -> Mapping[Global, Rebuild]:
     return {Global(*key): named[name] for key, name in REBUILDS.items() if name in named}
 
 
-@cache
+_default: dict[Global, Rebuild] = {}
+
+
 def _default_table() -> Mapping[Global, Rebuild]:
-    return rebuilders()
+    if not _default:
+        _default.update(rebuilders())
+    return _default
 
 
 def _sizes(value: Any, what: str) -> tuple[int, ...]:
-    if not isinstance(value, tuple | list) or not all(type(n) is int for n in value) or len(value) > 64:
+    if not isinstance(value, tuple | list) or len(value) > 64 or not _INTEGERS.issuperset(map(type, value)):
         raise TensorError(f"{what} {shown(value)}", expected="a tuple of at most 64 integers")
-    if any(not -(1 << 63) <= n < 1 << 63 for n in value):
+    if value and not -(1 << 63) <= min(value) <= max(value) < 1 << 63:
         raise TensorError(f"{what} {shown(value)}", expected="integers of 64 bits")
     return tuple(value)
 

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from time import monotonic
 
 from ...errors import printable
@@ -12,24 +11,25 @@ from ...errors import printable
 _EVERY_SECONDS = 0.2
 
 
-@contextmanager
-def progress_line(title: str) -> Iterator[Callable[[int, int], None] | None]:
-    """Yield what a writer calls with (bytes done, bytes in all); None where stderr is no terminal."""
-    if not sys.stderr.isatty():
-        yield None
-        return
-    shown = monotonic()
+class progress_line:  # noqa: N801 - used as a function is: `with progress_line("scanning") as progress:`
+    """Gives what a writer calls with (bytes done, bytes in all); None where stderr is no terminal."""
 
-    def show(done: int, total: int) -> None:
-        nonlocal shown
+    def __init__(self, title: str) -> None:
+        self.title = title
+        self.shown = monotonic()
+        self.is_watched = sys.stderr.isatty()
+
+    def __enter__(self) -> Callable[[int, int], None] | None:
+        return self._show if self.is_watched else None
+
+    def _show(self, done: int, total: int) -> None:
         now = monotonic()
-        if now - shown >= _EVERY_SECONDS and total:
-            shown = now
-            sys.stderr.write(f"\r\x1b[K{printable(title)}: {done / total:.0%}")
+        if now - self.shown >= _EVERY_SECONDS and total:
+            self.shown = now
+            sys.stderr.write(f"\r\x1b[K{printable(self.title)}: {done / total:.0%}")
             sys.stderr.flush()
 
-    try:
-        yield show
-    finally:
-        sys.stderr.write("\r\x1b[K")
-        sys.stderr.flush()
+    def __exit__(self, *_: object) -> None:
+        if self.is_watched:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
