@@ -47,6 +47,8 @@ whole object in the checkpoint, or handing it to a function that saves. A schedu
 `step(epoch)`, `last_epoch=` or an assignment. Dicts that are not all to be seen (`**more`, `update`, handed to a
 function). The random state counts only in a script that seeds torch and asks for deterministic algorithms, and that
 speaks nowhere of a state of random numbers or of `set_epoch`. There is no fix: the code that resumes has to change too.
+With `--to weightlift` the message names `weightlift.CheckpointStore`, which saves all that a `weightlift.TrainState` is
+given and resumes it.
 """
 
 from __future__ import annotations
@@ -85,7 +87,8 @@ def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
     if _repeats_itself(file) and (with_optimizer or missing):
         missing.append("the random state")
     if missing:
-        yield Found(node, f"what resumes from this checkpoint has lost {_listed(missing)}")
+        ours = "; weightlift.CheckpointStore saves and resumes all of a run" if file.settings.to == "weightlift" else ""
+        yield Found(node, f"what resumes from this checkpoint has lost {_listed(missing)}{ours}")
 
 
 def _state_of(value: ast.expr) -> list[ast.expr]:
