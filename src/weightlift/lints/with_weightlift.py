@@ -54,7 +54,8 @@ def opened(load: ast.Call, file: SourceFile, *, as_weights: bool = False) -> Fix
 def loaded(call: ast.Call, source: ast.expr, file: SourceFile) -> Fix | None:
     """Return the fix that loads with `weightlift.load`, which sets all weights down or raises; None if not certain.
 
-    `source` is what is loaded in the place of the call's own argument: a load, an entry of one, or any state dict.
+    `source` is what is loaded in the place of the call's own argument: a load, an entry of one, or a name for these. A
+    dict that is put together in the program is none of these, and may well be meant to be a part of the weights.
     """
     given = argument(call, 0, "state_dict")
     if not is_wanted(file) or given is None or not (call.args and call.args[0] is given) or not _may_load(call, file):
@@ -74,6 +75,8 @@ def loaded(call: ast.Call, source: ast.expr, file: SourceFile) -> Fix | None:
         if names:
             template = f"weightlift.load({{model}}, {{source}}, name={quoted('.'.join(reversed(names)), call, file)})"
         source_at += ".value" * len(names) + f".{inner}"
+    elif not _comes_from_a_load(load, file):
+        return None
     edit = file.edit(call, replaced_by(template, model="func.value", source=source_at), imports=("weightlift",))
     return _fix((edit,), "load with weightlift.load, all or nothing") if _is_plain(call, file) else None
 
@@ -102,6 +105,19 @@ def stripped(comprehension: ast.DictComp, prefix: str, file: SourceFile) -> Fix 
     template = f"weightlift.StateDict.of({{weights}}).strip_prefix({prefix}).to_torch()"
     rewrite = replaced_by(template, weights="for_in.iter.func.value")
     return _fix((file.edit(comprehension, rewrite, imports=("weightlift",)),), "strip the prefix, or raise")
+
+
+def _comes_from_a_load(node: ast.expr, file: SourceFile) -> bool:
+    """Whether an expression is what a load gave, or an entry of it, by way of names too."""
+    for _ in range(8):
+        if isinstance(node, ast.Subscript):
+            node = node.value
+            continue
+        made = file.value(node)
+        if made is None or made is node:
+            break
+        node = made
+    return file.calls(node, *LOADS)
 
 
 def _path(load: ast.Call, file: SourceFile) -> str | None:
