@@ -20,10 +20,10 @@ if unexpected or not all(key.startswith("head.") for key in missing):
 ```
 
 ## Fix
-With plain torch there is none: which keys may be missing is not to be seen. With `--to weightlift`, where a `torch.load`
-is in sight, it becomes `weightlift.load(model, path)`, or `weightlift.load(model, weights)` where the load stands
-elsewhere. Unsafe, since it is strict: it raises for what it does not know a place for, lists it, and has then loaded
-nothing; what may be missing is said by `missing=` or in a plan.
+With plain torch there is none: which keys may be missing is not to be seen. With `--to weightlift`, where a load is in
+sight, it becomes `weightlift.load(model, path)`, or `weightlift.load(model, weights)` where the load stands elsewhere.
+Unsafe, since it is strict: it raises for what it does not know a place for, lists it, and has then loaded nothing; what
+may be missing is said by `missing=` or in a plan.
 
 ## What is left alone
 A result that is assigned, also to `_`, returned, printed or passed on.
