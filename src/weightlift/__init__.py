@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from .actions.convert import convert as convert
     from .actions.extract import extract as extract
     from .actions.inspect import inspect as inspect
+    from .actions.lint import Lint as Lint
+    from .actions.lint import lint as lint
     from .actions.load import load as load
     from .actions.open import open_checkpoint as open
     from .actions.plan import plan as plan
@@ -40,6 +42,8 @@ _PLACES = {
     "extract": ("actions.extract", "extract"),
     "load": ("actions.load", "load"),
     "plan": ("actions.plan", "plan"),
+    "lint": ("actions.lint", "lint"),
+    "Lint": ("actions.lint", "Lint"),
     "scan": ("actions.scan", "scan"),
     "Scan": ("actions.scan", "Scan"),
     "save": ("training.save", "save"),

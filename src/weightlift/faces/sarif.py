@@ -35,13 +35,25 @@ def scan_sarif(found: Scan) -> str:
     for verdict in WORST_FIRST:
         for file in found.of(verdict):
             log.add(file)
-    driver = {"name": "weightlift", "version": __version__, "semanticVersion": __version__, "rules": log.rules}
+    return sarif_log(log.rules, log.artifacts, log.results, exit_code=found.exit_code)
+
+
+def sarif_log(
+    rules: list[dict[str, Any]],
+    artifacts: list[dict[str, Any]],
+    results: list[dict[str, Any]],
+    *,
+    exit_code: int,
+    columns: str = "utf16CodeUnits",
+) -> str:
+    """Return a log file of one run of this program."""
+    driver = {"name": "weightlift", "version": __version__, "semanticVersion": __version__, "rules": rules}
     run = {
         "tool": {"driver": driver},
-        "invocations": [{"executionSuccessful": True, "exitCode": found.exit_code}],
-        "artifacts": log.artifacts,
-        "results": log.results,
-        "columnKind": "utf16CodeUnits",
+        "invocations": [{"executionSuccessful": True, "exitCode": exit_code}],
+        "artifacts": artifacts,
+        "results": results,
+        "columnKind": columns,
     }
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1)
 
@@ -58,7 +70,7 @@ class _Log:
 
     def add(self, file: Scanned) -> None:
         """Add a file and what was found in it."""
-        place = self._artifact(-1, _uri(file.path))
+        place = self._artifact(-1, uri_of(file.path))
         evidence = file.evidence
         if not evidence and file.verdict != "clean":
             evidence = (Evidence(file.verdict, "warning", "", _MEANINGS[file.verdict]),)
@@ -126,7 +138,8 @@ def _properties(evidence: Evidence) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value not in (None, "")}
 
 
-def _uri(path: str) -> str:
+def uri_of(path: str) -> str:
+    """Return a path as the URI that a log names it by."""
     return ("file://" if os.path.isabs(path) else "") + quote(_bytes(path))
 
 

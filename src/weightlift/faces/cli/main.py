@@ -16,14 +16,14 @@ from ...typed import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import argparse
 
-VERBS = ("inspect", "scan", "extract", "convert", "plan", "apply", "verify", "runs")
+VERBS = ("inspect", "scan", "extract", "convert", "plan", "apply", "verify", "runs", "lint", "rule")
 """One module here for each: PLAIN, `add_arguments(parser)` and `run(arguments) -> exit code`.
 
 PLAIN are the names of the verb's positional arguments; a call with these and nothing else needs no parser.
 The only one may end in `...`: it takes one word or more.
 """
 
-UNLIMITED = ("verify", "runs")
+UNLIMITED = ("verify", "runs", "lint", "rule")
 """Verbs that read no checkpoint; every other one finds the budgets of `--limit` in `arguments.limits`."""
 
 ERROR = 2

@@ -1,0 +1,148 @@
+"""Keys of state dicts as a loop or a comprehension goes over them, and whether the code asks how they begin."""
+
+from __future__ import annotations
+
+import ast
+import re
+
+from ..typed import TYPE_CHECKING
+from .bindings import scope_of
+from .source_file import method
+
+if TYPE_CHECKING:
+    from .source_file import SourceFile
+
+_NAMED_SO = re.compile(r"state_?dict|check_?point|ckpt|^sd$", re.IGNORECASE)
+_SAME_KEYS = ("list", "tuple", "sorted", "set", "iter", "reversed")
+_ASKING = ("startswith", "match", "fullmatch", "search", "find", "partition")
+_CONDITIONS = (ast.If, ast.IfExp, ast.While)
+
+
+def source_of_key(file: SourceFile, node: ast.AST, depth: int = 0) -> ast.expr | None:
+    """Return the state dict whose keys a name goes over, also after other methods were called on it; else None."""
+    if not isinstance(node, ast.Name) or depth > 4:
+        return None
+    for binding in file.flow.reaching(node):
+        if isinstance(binding.owner, ast.For | ast.comprehension):
+            source = _gone_over(binding.owner, node.id)
+            if source is not None and is_state_dict(file, source):
+                return source
+        elif isinstance(binding.value, ast.Call):
+            source = source_of_key(file, _root(binding.value), depth + 1)
+            if source is not None:
+                return source
+    return None
+
+
+def kinds_before(file: SourceFile, node: ast.expr) -> set[str | None]:
+    """Return the kinds of all that a name may have been given up to here; that of any other expression."""
+    values = values_before(file, node)
+    return {file.holds(value) for value in values} if values else {file.holds(node)}
+
+
+def values_before(file: SourceFile, node: ast.expr) -> list[ast.expr]:
+    """Return what a name may have been given in the statements above the one that it stands in.
+
+    A comprehension's own assignment, `sd = {... for k in sd}`, is not among them.
+    """
+    line = file.statement(node).lineno
+    return [each.value for each in file.flow.reaching(node) if each.value is not None and each.at[0] < line]
+
+
+def is_state_dict(file: SourceFile, node: ast.expr) -> bool:
+    """Whether an expression is a state dict: made or loaded as one, or named for what it is."""
+    if _is_named_so(node) or kinds_before(file, node) & {"state_dict", "loaded"}:
+        return True
+    owner = node.value if isinstance(node, ast.Subscript) else method(node, "get", "pop")
+    return owner is not None and "loaded" in kinds_before(file, owner)
+
+
+def looked_at(file: SourceFile, node: ast.expr, key: ast.Name, source: ast.expr) -> bool:
+    """Whether something before a use of a key, or around it, may have made sure of how the key begins."""
+    if _is_chosen(file, source):
+        return True
+    inner: ast.AST = node
+    for above in file.ancestors(node):
+        if isinstance(above, ast.ExceptHandler):
+            return True  # the keys as they are have been tried
+        if isinstance(above, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            break
+        conditions = [above.test] if isinstance(above, _CONDITIONS) and inner is not above.test else []
+        conditions += [test for each in getattr(above, "generators", ()) for test in each.ifs]
+        conditions += _left_before(above, inner)
+        if any(_mentions(condition, key.id) for condition in conditions):
+            return True
+        inner = above
+    return _asks(file, node)
+
+
+def _root(node: ast.expr) -> ast.expr:
+    """Return what the first of a chain of methods is called on."""
+    while isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
+        node = node.func.value
+    return node
+
+
+def _gone_over(owner: ast.For | ast.comprehension, name: str) -> ast.expr | None:
+    """Return the dict whose keys are in a loop's target of this name."""
+    goes_over, target = owner.iter, owner.target
+    while isinstance(goes_over, ast.Call) and isinstance(goes_over.func, ast.Name) and goes_over.func.id in _SAME_KEYS:
+        if len(goes_over.args) != 1:
+            return None
+        goes_over = goes_over.args[0]
+    items = method(goes_over, "items")
+    if items is not None:
+        first = target.elts[0] if isinstance(target, ast.Tuple) and len(target.elts) == 2 else None
+        return items if isinstance(first, ast.Name) and first.id == name else None
+    return (method(goes_over, "keys") or goes_over) if isinstance(target, ast.Name) else None
+
+
+def _is_named_so(node: ast.expr) -> bool:
+    if isinstance(node, ast.Subscript):
+        node = node.slice
+    name = getattr(node, "id", None) or getattr(node, "attr", None) or getattr(node, "value", None)
+    return isinstance(name, str) and _NAMED_SO.search(name) is not None
+
+
+def _is_chosen(file: SourceFile, source: ast.expr) -> bool:
+    """Whether the keys gone over were picked from others by a condition."""
+    values = [source, *(binding.value for binding in file.flow.reaching(source) if binding.value is not None)]
+    return any(each.ifs for value in values for each in getattr(value, "generators", ()))
+
+
+def _left_before(block: ast.AST, inner: ast.AST) -> list[ast.expr]:
+    """Return what the statements of a block before one of them ask, to go on with another key or to fail."""
+    body = getattr(block, "body", None)
+    if not isinstance(body, list) or inner not in body:
+        return []
+    before = body[: body.index(inner)]
+    return [each.test for each in before if isinstance(each, ast.If | ast.Assert)]
+
+
+def _mentions(node: ast.expr, name: str) -> bool:
+    return any(isinstance(each, ast.Name) and each.id == name for each in ast.walk(node))
+
+
+def _asks(file: SourceFile, node: ast.expr) -> bool:
+    """Whether the same function asks, up to here, how any string begins or whether it holds a part with a dot."""
+    scope, last = _function(file, node), node.end_lineno or node.lineno
+    for call in file.nodes.get(ast.Call, ()):
+        if call.lineno <= last and method(call, *_ASKING) is not None and _function(file, call) is scope:
+            return True
+    for compare in file.nodes.get(ast.Compare, ()):
+        if (
+            compare.lineno <= last
+            and isinstance(compare.ops[0], ast.In | ast.NotIn)
+            and _function(file, compare) is scope
+        ):
+            left, right = compare.left, compare.comparators[0]
+            text = left.value if isinstance(left, ast.Constant) and isinstance(left.value, str) else None
+            if text is not None and ("." in text or not isinstance(right, ast.Name | ast.Attribute)):
+                return True
+            if text is not None and source_of_key(file, right) is not None:
+                return True
+    return False
+
+
+def _function(file: SourceFile, node: ast.AST) -> ast.AST:
+    return file.function(node) or scope_of(file, file.tree)

@@ -1,0 +1,1 @@
+"""One file for each rule, named for the pattern that it finds; `lints.table` lists them."""
