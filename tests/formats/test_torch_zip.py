@@ -173,6 +173,44 @@ def test_a_file_saved_without_its_data_says_so(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+def test_data_without_a_crc_are_told_from_data_that_were_skipped(tmp_path):
+    """Where CRC 0 stands over bytes, these are read; where it stands over zeros only, no zeros are handed out."""
+    state = {"w": torch.arange(4.0), "z": torch.zeros(4)}
+    had = torch.serialization.get_crc32_options()
+    set_crc32_options(False)
+    try:
+        torch.save(state, tmp_path / "plain.pt")
+        torch.save({"z": torch.zeros(4)}, tmp_path / "zeros.pt")
+    finally:
+        set_crc32_options(had)
+    plain = weightlift.open(tmp_path / "plain.pt")
+    assert {key: each.numpy().tolist() for key, each in plain.state_dict().items()} == {
+        "w": [0.0, 1.0, 2.0, 3.0],
+        "z": [0.0] * 4,
+    }
+    assert not plain.findings
+    zeros = weightlift.open(tmp_path / "zeros.pt")
+    assert zeros.state_dict()["z"].absent == "skipped"
+    assert "or zeros written without a CRC" in zeros.findings[0].message
+
+
+def test_data_filled_in_after_saving_without_are_read(tmp_path):
+    """A file saved with skip_data and filled in afterwards gives what was filled in, and says that it has no CRC."""
+    with torch.serialization.skip_data():
+        torch.save({"w": torch.arange(4.0), "z": torch.zeros(4)}, tmp_path / "x.pt")
+    with zipfile.ZipFile(tmp_path / "x.pt") as archive:
+        (member,) = [each for each in archive.infolist() if each.filename.endswith("data/0")]
+    data = bytearray((tmp_path / "x.pt").read_bytes())
+    names, extra = struct.unpack_from("<2H", data, member.header_offset + 26)
+    struct.pack_into("<4f", data, member.header_offset + 30 + names + extra, 0, 1, 2, 3)
+    (tmp_path / "x.pt").write_bytes(data)
+    opened = weightlift.open(tmp_path / "x.pt")
+    found = opened.state_dict()
+    assert found["w"].numpy().tolist() == [0.0, 1.0, 2.0, 3.0]
+    assert found["z"].absent == "skipped"
+    assert [finding.code for finding in opened.findings] == ["skipped-data", "no-crc"]
+
+
 class _Rebuilt:
     """Pickles as the call that torch rebuilds a tensor by."""
 

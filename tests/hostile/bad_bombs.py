@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import bz2
+import gzip
 import struct
 import zlib
 
-from bad_files import NOTHING, PLAIN, Entry, Table, deflate, torch_file, torch_members, zip_of
+from bad_files import NOTHING, PLAIN, Entry, Table, deflate, payload, torch_file, torch_members, zip_of
 from bad_structures import module
 from builders import BENIGN, FOUR_FLOATS, call, dict_of, integer, named, pickled, storage, tensor, text
 
@@ -223,3 +225,89 @@ def a_gzip_of_a_codec_call() -> bytes:
     packed = zlib.compress(bytes(MIB)).decode("latin1")
     made = call(named("_codecs", "encode"), text(packed), integer(1))
     return torch_file(pickled(made + b"R"))
+
+
+@TABLE.add(suffix=".zip", error=("LimitError", "raise Limits.opcodes"))
+def fourteen_pickles_of_four_million_opcodes() -> bytes:
+    nbytes = 3 + 4_000_000
+    packed = deflate([(b"\x80\x02", 1), (b"N0" * 1_000_000, 2), (b"N.", 1)])
+    return zip_of([Entry(f"m{i}.bin", deflated=packed, nbytes=nbytes + 1, crc=0) for i in range(14)])
+
+
+def program(*code: tuple[bytes, int]) -> bytes:
+    """A TorchScript archive with one class of the code that is told."""
+    nbytes = sum(len(piece) * count for piece, count in code)
+    made = Entry("archive/code/__torch__.py", deflated=deflate(list(code)), nbytes=nbytes, crc=0)
+    instance = named("__torch__", "M") + b")\x81}b"
+    return torch_file(pickled(instance), None, Entry("archive/constants.pkl", b"\x80\x02)."), made)
+
+
+@TABLE.add(error=("LimitError", "raise Limits.inflated_bytes"))
+def a_program_of_three_hundred_megabytes_of_blanks() -> bytes:
+    return program((b"class M(Module):\n", 1), (b" \n" * (MIB // 2), 300))
+
+
+@TABLE.add(weights={}, extract=("NoStateDictError", "no state dict"), scan="unreadable")
+def a_program_of_a_million_operators() -> bytes:
+    return program((b"class M(Module):\n", 1), (b"ops.x." * 100_000, 13))
+
+
+@TABLE.add(error=("LimitError", "classes and attributes in the code"), scan="clean")
+def a_program_of_a_million_attributes() -> bytes:
+    return program((b"class M(Module):\n  __parameters__ = [", 1), (b"a," * 100_000, 10), (b"]\n", 1))
+
+
+@TABLE.add(suffix=".gz", error=("UnsupportedError", "gzip-compressed data"))
+def gzip_in_gzip_before_sixty_megabytes_each() -> bytes:
+    made = gzip.compress(b"\x80\x02N." + bytes(60 * MIB), 1)
+    for _ in range(4):
+        made = gzip.compress(made, 1) + bytes(60 * MIB)
+    return made[: -60 * MIB]
+
+
+@TABLE.add(suffix=".bz2", error=("UnsupportedError", "bzip2-compressed data"))
+def thirty_megabytes_in_bzip2() -> bytes:
+    return bz2.compress(b"\x80\x02N." + bytes(30 * MIB), 1)
+
+
+@TABLE.add(suffix=".pkl", error=("LimitError", "raise Limits.globals"))
+def seven_hundred_thousand_names() -> bytes:
+    return b"\x80\x02" + b"".join(b"cm%d\nf\n)R0" % number for number in range(700_000)) + b"N."
+
+
+@TABLE.add(**INERT, suffix=".pkl", code=3)
+def three_hundred_thousand_dangerous_calls() -> bytes:
+    calls = [b"h\0J%s\x85R0" % struct.pack("<I", number) for number in range(300_000)]
+    return b"\x80\x02cposix\nsystem\nq\0" + b"".join(calls) + b"N."
+
+
+@TABLE.add(suffix=".pkl", error=("LimitError", "raise Limits."))
+def one_blob_loaded_seven_thousand_times() -> bytes:
+    blob = b"\x80\x02" + b"N0" * 30_000 + b"N."
+    loader = b"\x80\x04ctorch.storage\n_load_from_bytes\nq\0B" + struct.pack("<I", len(blob)) + blob + b"q\1"
+    return loader + b"h\0h\1\x85R0" * 7_000 + b"N."
+
+
+@TABLE.add(error=("ContainerError", "byteorder of 419430400 bytes"), scan="unreadable")
+def a_byte_order_of_four_hundred_megabytes() -> bytes:
+    order = Entry("archive/byteorder", deflated=deflate([(b" " * MIB, 400)]), nbytes=400 * MIB, crc=0)
+    return zip_of([Entry("archive/data.pkl", b"\x80\x02}."), order, Entry("archive/version", b"3\n")])
+
+
+@TABLE.add(suffix=".zip", error=("LimitError", "raise Limits.globals"), scan="dangerous")
+def a_payload_behind_ten_thousand_names() -> bytes:
+    names = b"\x80\x02" + b"".join(b"cm%d\nf\n0" % number for number in range(10_001)) + b"N."
+    return zip_of([Entry("a.pkl", names), Entry("b.pkl", pickled(payload()))])
+
+
+@TABLE.add(suffix=".zip", error=("LimitError", "raise Limits.opcodes"), scan="dangerous")
+def a_payload_behind_four_million_opcodes() -> bytes:
+    packed = deflate([(b"\x80\x02", 1), (b"N0" * 1_000_000, 2), (b"N.", 1)])
+    return zip_of([Entry("a.pkl", deflated=packed, nbytes=4_000_004, crc=0), Entry("b.pkl", pickled(payload()))])
+
+
+@TABLE.add(suffix=".zip", error=("UnknownFormatError", "none a checkpoint"), scan="unreadable")
+def a_payload_behind_streams_that_inflate() -> bytes:
+    filled = gzip.compress(b"\x80\x02N." + bytes(63 * MIB), 1)
+    last = gzip.compress(b"\x80\x02N." + bytes(MIB) + pickled(payload()), 1)
+    return zip_of([Entry("a.gz", filled), Entry("b.gz", filled), Entry("c.gz", last)])

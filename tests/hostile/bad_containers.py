@@ -148,3 +148,19 @@ def archives_in_archives_without_end() -> bytes:
     for _ in range(40):
         inner = zip_of([Entry("model.pt", inner)])
     return inner
+
+
+@TABLE.add(weights=PLAIN)
+def data_under_a_crc_of_zero() -> bytes:
+    return zip_of([*torch_members(data=None), Entry("archive/data/0", FOUR_FLOATS, crc=0)])
+
+
+@TABLE.add(writing=("TensorError", "has no data (skipped)"))
+def zeros_under_a_crc_of_zero() -> bytes:
+    return zip_of([*torch_members(data=None), Entry("archive/data/0", bytes(16), crc=0)])
+
+
+@TABLE.add(writing=("TensorError", "has no data (skipped)"))
+def nothing_but_zeros_and_no_crc_anywhere() -> bytes:
+    made = [*torch_members(data=None), Entry("archive/data/0", bytes(16))]
+    return zip_of([Entry(each.name, each.data, crc=0) for each in made])

@@ -12,7 +12,7 @@ import pytest
 import weightlift as wl
 from weightlift.errors import LimitError
 from weightlift.faces.cli import main
-from weightlift.limits import DEFAULT_LIMITS, NEVER, Limits
+from weightlift.limits import BUDGETS, DEFAULT_LIMITS, NEVER, Limits
 
 from bad_files import Entry, deflate, torch_members, zip_of
 from builders import call, dict_of, named, pickled, storage, tensor, torch_zip
@@ -131,4 +131,29 @@ def test_the_page_lists_every_budget():
     section = page.partition("### Budgets")[2].partition("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \| ([\d,]+)( MiB)? \| ", section, re.MULTILINE)
     told = {name: int(number.replace(",", "")) << (20 if unit else 0) for name, number, unit in rows}
-    assert told == {name: getattr(DEFAULT_LIMITS, name) for name in Limits.__slots__ if name != "until"}
+    assert told == {name: getattr(DEFAULT_LIMITS, name) for name in BUDGETS}
+
+
+def test_more_opcodes_than_a_small_file_may_take_can_be_asked_for(write):
+    """All pickles of a file share one budget, which its size decides, until a caller asks for more than the default."""
+    packed = deflate([(b"\x80\x02(", 1), (b"N0" * 700_000, 1), (b"l.", 1)])
+    path = write(zip_of([Entry(f"m{i}.pkl", deflated=packed, nbytes=1_400_005, crc=0) for i in range(4)]), "x.zip")
+    with pytest.raises(LimitError, match=r"what is left for a file of this size; raise Limits\.opcodes"):
+        wl.open(path)
+    assert len(wl.open(path, limits=Limits(opcodes=60_000_000)).tree) == 4
+
+
+def test_names_are_counted_once_in_a_file(write):
+    """A hundred pickles that import the same names take no more of the budget for them than one does."""
+    made = b"\x80\x02" + b"".join(b"cm%d\nf\n0" % number for number in range(200)) + b"N."
+    path = write(zip_of([Entry(f"m{i}.pkl", made) for i in range(100)]), "x.zip")
+    assert len(wl.open(path).globals) == 200
+    with pytest.raises(LimitError, match=r"raise Limits\.globals"):
+        wl.open(path, limits=Limits(globals=199))
+
+
+def test_a_long_pickle_of_text_is_recognised(write):
+    """A pickle of protocol 0 is one however long it is, and a text that begins like one is none."""
+    assert wl.open(write(b"I0\n0" * 30_000 + b"N.", "x.pkl")).format == "pickle"
+    with pytest.raises(wl.errors.UnknownFormatError):
+        wl.open(write(b"I am a text " * 1_000, "x.pkl"))

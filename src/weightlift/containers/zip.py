@@ -17,6 +17,8 @@ from .zip_end import find_directory
 from .zip_layout import checked_local, judged_gaps, unreferenced
 from .zip_records import DEFLATED, ENCRYPTED, STORED, Member, read_local
 
+_ANY_INFLATED = 8 * MIB  # to be held of a compressed member, however small it is in the file
+_INFLATED_PER_BYTE = 32  # for each byte that it takes there
 _SMALL = MIB  # a stored member up to here is held against its CRC whenever it is read whole
 
 
@@ -98,8 +100,13 @@ class ZipArchive:
             ChecksumError: they have another CRC than the directory says. LimitError: they are too many.
         """
         source = self.open(name, checked=True)
-        if source.size > self.limits.inflated_bytes:
-            raise LimitError(f"{name!r} is {source.size} bytes", expected=f"at most {self.limits.inflated_bytes}")
+        most = self.limits.inflated_bytes
+        if source.density < 1:
+            most = min(most, _ANY_INFLATED + int(_INFLATED_PER_BYTE * source.density * source.size))
+        if source.size > most:
+            raise LimitError(
+                f"{name!r} is {source.size} bytes", expected=f"at most {most}", remedy="raise Limits.inflated_bytes"
+            )
         return source.read_at(0, source.size)
 
     def data_offset(self, member: Member) -> int:

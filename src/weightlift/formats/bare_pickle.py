@@ -12,15 +12,16 @@ from ..checkpoint import Checkpoint
 from ..errors import MalformedError, PickleError, WeightliftError, shown
 from ..findings import Finding
 from ..limits import Limits
-from ..pickles import Global, Pickle, read_pickle
-from ..pickles.state import Rebuild
+from ..pickles import Global, Pickle
+from ..pickles.machine import carry_out
+from ..pickles.state import Machine, Rebuild
 from ..tensors import rebuilders
 from ..typed import Any
 from .base import Format, Opening, Probe
 from .integrity import after_end
 from .nested import NestedBlobs
 
-_SNIFF = Limits(opcodes=2_000_000)
+_SNIFF = Limits(opcodes=20_000)
 _TEXT_BEGINNINGS = b"(cI}])lSVdFNLg"
 
 
@@ -30,10 +31,11 @@ def _recognises(probe: Probe) -> bool:
         return len(head) > 1 and head[1] <= 5
     if head[:1] not in [bytes((c,)) for c in _TEXT_BEGINNINGS]:
         return False
+    machine = Machine(probe.source, 0, {}, None, _SNIFF)
     try:
-        read_pickle(probe.source, limits=_SNIFF)
+        carry_out(machine)
     except WeightliftError:
-        return False
+        return machine.count == _SNIFF.opcodes  # nothing but a pickle goes so far
     return True
 
 

@@ -67,7 +67,7 @@ def _verify(probe: Probe, checkpoint: Checkpoint, progress: Progress | None) -> 
 def open_source(source: Source, opening: Opening | None = None) -> Checkpoint:
     """Return what a source holds; errors name the source."""
     given = opening or Opening()
-    opening = Opening(given.limits.running(), given.depth)
+    opening = Opening(given.limits.running(source.size), given.depth)
     try:
         if source.size == 0:
             raise UnknownFormatError("there are no bytes", expected="a checkpoint")

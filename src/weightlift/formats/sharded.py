@@ -50,7 +50,9 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
     versions: dict[str, Any] = {}
     for name in names:
         try:
-            shard = open_source(LocalFile(os.path.join(folder, name)), opening.within())
+            source = LocalFile(os.path.join(folder, name))
+            inner = opening.within()
+            shard = open_source(source, replace(inner, limits=inner.limits.anew(source.size)))
             shards[name] = shard.state_dict()
             members[name] = shard
         except WeightliftError as error:

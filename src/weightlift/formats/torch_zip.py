@@ -22,19 +22,20 @@ from .base import Format, Opening, Probe
 from .integrity import after_end
 from .member_names import check_torch_names
 from .nested import NestedBlobs
+from .skipped_data import settle_skipped
 
 _BOMB_BYTES = 8 * MIB
 _BOMB_RATIO = 100
+_LONGEST_WORD = 100
 
 
 class StorageLoader:
     """Stands in for torch's `persistent_load`: ids of storages to lazy storages, each made once."""
 
-    def __init__(self, archive: ZipArchive, prefix: str, *, skippable: bool = False) -> None:
+    def __init__(self, archive: ZipArchive, prefix: str) -> None:
         self.archive = archive
         self.prefix = prefix  # of the storages' members
         self.little_endian = True
-        self.skippable = skippable
         self.storages: dict[str, Storage] = {}
 
     def __call__(self, identifier: Any) -> TypedStorage:
@@ -71,16 +72,12 @@ class StorageLoader:
 
     def _storage(self, key: str, location: str, nbytes: int) -> Storage:
         member = self.archive.members.get(f"{self.prefix}{key}")
-        absent = ""
-        if member and self.skippable and member.crc == 0 and member.nbytes > 0:
-            absent = "skipped"  # torch.serialization.skip_data writes the header of a member only
         return Storage(
             key,
             nbytes,
             self.archive.open(f"{self.prefix}{key}") if member else None,
             device=location,
             little_endian=self.little_endian,
-            absent=absent,
         )
 
 
@@ -149,7 +146,11 @@ def byteorder(archive: ZipArchive, prefix: str) -> str:
         ContainerError: the member says something else.
     """
     name = f"{prefix}byteorder"
-    order = archive.read(name).decode("ascii", "replace").strip() if name in archive else "little"
+    order = "little"
+    if name in archive:
+        if archive.members[name].nbytes > _LONGEST_WORD:
+            raise ContainerError(f"byteorder of {archive.members[name].nbytes} bytes", expected="little or big")
+        order = archive.read(name).decode("ascii", "replace").strip()
     if order not in ("little", "big"):
         raise ContainerError(f"byteorder {shown(order, 20)}", expected="little or big")
     return order
@@ -163,7 +164,7 @@ def archive_facts(archive: ZipArchive, prefix: str) -> dict[str, Any]:
         "serialization_id": (".data/serialization_id",),
     }.items():
         for name in names:
-            if f"{prefix}{name}" in archive and archive.members[f"{prefix}{name}"].nbytes < 100:
+            if f"{prefix}{name}" in archive and archive.members[f"{prefix}{name}"].nbytes < _LONGEST_WORD:
                 facts[key] = archive.read(f"{prefix}{name}").decode("ascii", "replace").strip()
     return facts
 
@@ -206,12 +207,10 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
     if len(roots) > 1:
         raise _several_roots(probe.names[0], roots)
     facts = archive_facts(archive, prefix)
-    loader = StorageLoader(archive, f"{prefix}data/", skippable=archive.members[f"{prefix}data.pkl"].crc != 0)
+    loader = StorageLoader(archive, f"{prefix}data/")
     loader.little_endian = facts["byteorder"] == "little"
     pickle = read_torch_pickle(archive, f"{prefix}data.pkl", opening, loader)
-    findings = []
-    if skipped := [key for key, storage in loader.storages.items() if storage.absent == "skipped"]:
-        findings.append(Finding("skipped-data", "warning", "", f"{plural(len(skipped), 'storage')} saved without data"))
+    findings = [*settle_skipped(archive, f"{prefix}data.pkl", loader.prefix, loader.storages)]
     if others := [name for name in archive.names() if not _is_ours(name, prefix)]:
         listed = ", ".join(others[:4]) + (" ..." if len(others) > 4 else "")
         message = f"{plural(len(others), 'member')} that torch does not write: {listed}"

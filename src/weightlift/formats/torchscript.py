@@ -25,6 +25,8 @@ from .member_names import check_torch_names
 from .torch_zip import StorageLoader, after_pickle, archive_facts, read_torch_pickle
 
 _LISTS = ("__parameters__", "__buffers__")
+_HEADERS = rb"^(?:class |  __(?:parameters|buffers)__ = )[^\r\n]*"
+_MOST_NAMES = 200_000
 
 
 class ScriptClasses:
@@ -34,6 +36,7 @@ class ScriptClasses:
         self._archive = archive
         self._prefix = prefix
         self._by_file: dict[str, dict[str, dict[str, list[str]]]] = {}
+        self._names = 0
 
     def lists(self, cls: Global) -> dict[str, list[str]] | None:
         """Return {"__parameters__": names, "__buffers__": names} of a class, or None without its code."""
@@ -45,16 +48,20 @@ class ScriptClasses:
         name = f"{self._prefix}code/{module.replace('.', '/')}.py"
         if name not in self._archive:
             return {}
-        text = self._archive.read(name).decode("utf-8", "replace")
+        import re  # which other formats do without
+
         classes: dict[str, dict[str, list[str]]] = {}
         current: dict[str, list[str]] = {}
-        for line in text.splitlines():
+        for found in re.finditer(_HEADERS, self._archive.read(name), re.MULTILINE):
+            line = found[0].decode("utf-8", "replace")
+            self._names += 1 + line.count(",")
+            if self._names > _MOST_NAMES:
+                raise LimitError(f"more than {_MOST_NAMES} classes and attributes in the code")
             if line.startswith("class "):
                 current = classes.setdefault(line[6:].partition("(")[0].partition(":")[0].strip(), {})
                 continue
-            name, equals, value = line.strip().partition(" = ")
-            if equals and name in _LISTS and line.startswith("  _"):
-                current[name] = [part.strip().strip("'\"") for part in value.strip("[] ").split(",") if part.strip()]
+            name, _, value = line.strip().partition(" = ")
+            current[name] = [part.strip().strip("'\"") for part in value.strip("[] ").split(",") if part.strip()]
         return classes
 
 

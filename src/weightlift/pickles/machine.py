@@ -112,4 +112,9 @@ def run(machine: Machine) -> Any:
             operations[code](machine)
     finally:
         machine.count = count
-    raise LimitError(f"the pickle takes more than {machine.opcodes} opcodes", remedy="raise Limits.opcodes")
+        machine.spent.count(count, machine.packed_nbytes)
+    raise LimitError(
+        f"the pickle takes more than {machine.opcodes} opcodes",
+        expected="what is left for a file of this size",
+        remedy="raise Limits.opcodes",
+    )

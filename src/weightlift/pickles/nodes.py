@@ -26,7 +26,7 @@ class Global:
         return f"Global({self.module!r}, {self.name!r})"
 
     def __eq__(self, other: object) -> bool:
-        return isinstance(other, Global) and (self.module, self.name) == (other.module, other.name)
+        return isinstance(other, Global) and self.name == other.name and self.module == other.module
 
     def __hash__(self) -> int:
         return hash((self.module, self.name))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 
 from ..errors import LimitError, MalformedError, PickleError, TruncatedError
-from ..limits import Limits
+from ..limits import Limits, Spent
 from ..sources import Source
 from ..typed import Any, TypeAlias
 from .nodes import NOT_BUILT, Blob, Global, Object
@@ -27,7 +27,6 @@ _MEMO_BYTES = 90
 _CHARGED = ((b"R\x8f", 256), (b"]}t\x85\x86\x87", 56))
 _OTHERS = tuple((bytes(set(range(256)).difference(codes)), taken) for codes, taken in _CHARGED)
 _PER_BYTE = 32  # a pickled module takes 25 times its bytes, by this count
-_OPCODES_UNPACKED = 4_000_000  # in a pickle of any size, however well it was compressed
 # calls that copy nothing of what they are given, while that is so many arguments at most
 _PLAIN_CALLS = {("torch._utils", "_rebuild_tensor_v2"): 7, ("torch._utils", "_rebuild_parameter"): 3}
 _COSTLY_CALLS = {("torch.storage", "_load_from_bytes"): 6144}  # each blob is identified and opened
@@ -98,6 +97,7 @@ class Machine:
         "memo",
         "op_pos",
         "opcodes",
+        "packed_nbytes",
         "per_byte",
         "persistent",
         "plain_calls",
@@ -105,6 +105,7 @@ class Machine:
         "protocol",
         "rebuild",
         "source",
+        "spent",
         "stack",
         "stand_ins",
         "start",
@@ -123,9 +124,9 @@ class Machine:
         self.per_byte = _PER_BYTE * density
         self.held = 0  # bytes that the values take, estimated
         self.held_limit = limits.memory_bytes + int(self.per_byte * _CHUNK)
-        self.opcodes = limits.opcodes
-        if density < 1:
-            self.opcodes = min(limits.opcodes, _OPCODES_UNPACKED + int(self.per_byte * source.size))
+        self.packed_nbytes = density * source.size if density < 1 else None
+        self.spent = limits.spent or Spent(limits.opcodes, source.size)
+        self.opcodes = min(limits.opcodes, self.spent.opcodes_left(self.packed_nbytes))
         self.stack: list[Any] = []
         self.marks: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
@@ -259,6 +260,9 @@ class Machine:
         if named is None:
             named = self.known[module, name] = Global(module, name)
             self.globals[named] = self.op_at
+            self.spent.names.add((module, name))
+            if len(self.spent.names) > self.limits.globals:
+                raise LimitError(f"more than {self.limits.globals} names to import", remedy="raise Limits.globals")
             if named in self.rebuild:
                 self.stand_ins[id(named)] = self.rebuild[named]
                 self.plain_calls[id(named)] = _PLAIN_CALLS.get((module, name), 0)
@@ -291,6 +295,8 @@ class Machine:
     def _charge_call(self, fn: Any, args: tuple[Any, ...]) -> None:
         """Charge a known call for the copies that it makes: one list can be handed to a million of them."""
         own = _COSTLY_CALLS.get((fn.module, fn.name), 0)
+        if own and isinstance(args[0], Blob | bytes | bytearray):  # what is opened is gone through each time
+            own += 2 * len(args[0])
         self.charge(own + sum([copying_cost(each) for each in args]))
 
     def call(self, fn: Any, args: Any) -> None:

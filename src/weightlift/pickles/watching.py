@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..errors import MalformedError, WeightliftError, detach
+from ..errors import LimitError, MalformedError, WeightliftError, detach
 from ..limits import Limits
 from ..sources import Source
 from ..typed import Any
@@ -24,6 +24,7 @@ from .state import Machine, Rebuild
 
 _MOST_SIGHTS = 10_000
 _MOST_THROUGH = 100
+_MOST_DANGEROUS = 2_000  # however many others there are
 _LOADER = Global("torch.storage", "_load_from_bytes")
 _THROUGH = {  # clean calls that call their first argument: name -> where the arguments for it are
     "_reconstructor": 3,
@@ -120,8 +121,10 @@ class Watching(Machine):
         self.spans: list[tuple[int, int]] = []
 
     def _see(self, kind: str, verdict: Verdict, named: Global, made: Any = None) -> None:
-        if len(self.sights) < _MOST_SIGHTS or verdict == "dangerous":
+        if len(self.sights) < _MOST_SIGHTS + (_MOST_DANGEROUS if verdict == "dangerous" else 0):
             self.sights.append(Sight(kind, verdict, self.op_at, NAMES[self.code], named, made))
+        elif verdict == "dangerous":  # what more there is changes nothing
+            raise LimitError(f"more than {_MOST_DANGEROUS} dangerous calls")
 
     def settled(self) -> list[Sight]:
         """Return everything that was seen, imports that are never called among them, in order."""
@@ -162,7 +165,13 @@ class Watching(Machine):
     def push_global(self, module: str, name: str) -> None:
         """Remember a name that the table does not call clean."""
         known = len(self.known)
-        super().push_global(module, name)
+        try:
+            super().push_global(module, name)
+        except LimitError:  # too many names in the file hide none that is dangerous in a pickle of its own
+            named = Global(module, name)
+            if verdict_of(named) == "dangerous":
+                self._see("import", "dangerous", named)
+            raise
         if len(self.known) == known:
             return
         named = self.stack[-1]
@@ -199,6 +208,8 @@ class Watching(Machine):
         verdict = self.unclean.get(id(fn))
         if verdict is None and isinstance(fn, Global):
             return  # clean
+        if verdict == "unknown" and len(self.sights) >= _MOST_SIGHTS:
+            return
         root = self._root(fn)
         if verdict is None:  # the result of a call, or a value, is called
             verdict = (self.unclean.get(id(root)) if root is not None else None) or "unknown"
@@ -283,8 +294,10 @@ class Watching(Machine):
             if target.fn == WRAPPER:
                 self.pass_over_array(state)
             if isinstance(target.fn, Global) and id(target.fn) in self.unclean:
-                setting = Object(target, (state,), is_call=True, offset=self.op_at)
-                self._see("state", self.unclean[id(target.fn)], target.fn, setting)
+                of = self.unclean[id(target.fn)]
+                if len(self.sights) < _MOST_SIGHTS or of == "dangerous":
+                    setting = Object(target, (state,), is_call=True, offset=self.op_at)
+                    self._see("state", of, target.fn, setting)
 
     def pass_over_array(self, state: Any) -> None:
         """Go on behind an array that joblib wrote here, watching the pickle that one of objects is."""

@@ -17,7 +17,8 @@ _KINDS = {
     b"\x5d\0\0": "lzma",
     **dict.fromkeys(_ZLIB, "zlib"),
 }
-_MOST_NBYTES = 64 << 20
+_LEAST_NBYTES = 1 << 16  # to tell a stream from what begins like one
+_COST = {"bzip2": 3}  # beside what the others take for a byte: it is so much slower
 
 
 def kind_of(head: bytes) -> str | None:
@@ -28,9 +29,12 @@ def kind_of(head: bytes) -> str | None:
 def scan_compressed(source: Source, kind: str, where: str, gathered: Gathered, inner: ScanInner) -> bool:
     """Look into what a compressed stream holds; False where it inflates to nothing known.
 
-    No more than 64 MiB (and `Limits.inflated_bytes`) are inflated; what lies beyond is told as unreadable.
+    No more than `Limits.inflated_bytes` are held at once, of streams within streams together; what lies beyond is
+    told as unreadable.
     """
-    most = min(_MOST_NBYTES, gathered.limits.inflated_bytes)
+    cost = _COST.get(kind, 1)
+    allowed = gathered.limits.inflated_bytes
+    most = max(_LEAST_NBYTES, min(allowed - gathered.held, gathered.inflated_left)) // cost
     try:
         data, is_whole = _inflate(source, kind, most)
     except ContainerError as error:
@@ -39,13 +43,21 @@ def scan_compressed(source: Source, kind: str, where: str, gathered: Gathered, i
         gathered.failed(error, where)
         return True
     name = f"{where}: {kind}" if where else kind
+    gathered.inflated_left -= cost * len(data)
+    gathered.held += len(data)
     gathered.depth += 1
     known = inner(Memory(data, name), name, gathered)
     gathered.depth -= 1
+    gathered.held -= len(data)
     if known and not where:
         gathered.own_format = kind
-    if known and not is_whole:
-        gathered.unreadable("limit", where, f"inflates to more than {most} bytes, of which the first are looked at")
+    if not is_whole and (known or most < allowed // cost):  # after other streams, these bytes may be too few to tell
+        gathered.unreadable(
+            "limit",
+            where,
+            f"inflates to more than {most} bytes, of which the first are looked at; raise Limits.inflated_bytes",
+        )
+        return True
     return known
 
 

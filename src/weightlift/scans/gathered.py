@@ -7,20 +7,22 @@ from ..formats import Probe
 from ..limits import Limits
 from ..pickles import Global
 from ..pickles.noticing import SeenPickles
-from ..values import replace
 from .values import Evidence, Verdict, worst
 
 _SEARCHED = 2_000_000  # opcodes for looking into bytes that need not be pickles
+_INFLATED_PER_BYTE = 8  # of the file, for all streams in it together
 MOST_PICKLES = 10_000
 _MOST_EVIDENCE = 1_000
+_MOST_DANGERS = 1_000  # however much else there is
 _OF_SEVERITY: dict[str, Verdict] = {"danger": "dangerous", "warning": "unknown", "note": "clean", "info": "clean"}
 
 
 class Gathered:
     """Evidence, counts and budgets of one file. `deep` asks to look into tensor bytes as well."""
 
-    def __init__(self, limits: Limits, *, deep: bool) -> None:
-        self.limits = limits
+    def __init__(self, limits: Limits, nbytes: int, *, deep: bool) -> None:
+        self.limits = limits.anew(nbytes)  # reading the file as its format has spent its own
+        self.limits_of_search = limits.anew(nbytes)
         self.deep = deep
         self.evidence: list[Evidence] = []
         self.verdicts: set[Verdict] = set()
@@ -30,7 +32,8 @@ class Gathered:
         self.depth = 0
         self.in_script = False  # whether what is looked at are a TorchScript archive's own pickles
         self.inside = 0  # of how many pickles what is looked at is a part, whose bytes are counted already
-        self.opcodes_left = limits.opcodes
+        self.inflated_left = limits.inflated_bytes + _INFLATED_PER_BYTE * nbytes
+        self.held = 0  # bytes of streams that are inflated and being looked into
         self.search_left = min(_SEARCHED, limits.opcodes)
         self.storages: set[str] = set()
         self.keys: set[tuple[str, ...]] = set()
@@ -42,7 +45,9 @@ class Gathered:
         """Keep a piece of evidence; without a verdict, its severity says what it means for the file."""
         self.verdicts.add(verdict or _OF_SEVERITY[evidence.severity])
         key = evidence.code, evidence.where, evidence.message, evidence.call
-        if key not in self.keys and (len(self.evidence) < _MOST_EVIDENCE or evidence.severity == "danger"):
+        if key not in self.keys and len(self.evidence) < _MOST_EVIDENCE + (
+            _MOST_DANGERS if evidence.severity == "danger" else 0
+        ):
             self.keys.add(key)
             self.evidence.append(evidence)
 
@@ -63,20 +68,16 @@ class Gathered:
         """The worst of what was found."""
         return worst(self.verdicts)
 
-    def limits_left(self) -> Limits:
-        """Return the limits with the opcodes that are left of the file's budget."""
-        return replace(self.limits, opcodes=max(0, self.opcodes_left))
-
-    def count(self, opcodes: int, nbytes: int) -> None:
+    def count(self, nbytes: int) -> None:
         """Count one more pickle."""
         self.pickles += 1
         self.pickle_nbytes += 0 if self.inside else nbytes
-        self.opcodes_left -= opcodes
 
     @property
     def is_spent(self) -> bool:
         """Whether no more pickles may be looked at."""
-        return self.pickles >= MOST_PICKLES or self.opcodes_left <= 0
+        spent = self.limits.spent
+        return self.pickles >= MOST_PICKLES or (spent is not None and spent.opcodes <= 0)
 
 
 def code_of(error: WeightliftError) -> str:

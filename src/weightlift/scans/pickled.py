@@ -38,10 +38,10 @@ def scan_pickles(source: Source, where: str, gathered: Gathered, inner: ScanInne
             break
         if not is_opcode(source.read_at(at, 1)[0]):
             break
-        watched = gathered.seen.watch(source, at, gathered.limits_left())
+        watched = gathered.seen.watch(source, at, gathered.limits)
         if not _counts(watched, source):
             break
-        gathered.count(watched.opcodes, watched.end - at - sum(end - begin for begin, end in watched.spans))
+        gathered.count(watched.end - at - sum(end - begin for begin, end in watched.spans))
         seen.append(watched)
         gathered.storages |= set(_storage_keys(watched.ids))
         _tell(watched, where, gathered)
@@ -121,8 +121,13 @@ def _look_inside(source: Source, watched: Watched, where: str, gathered: Gathere
     """Look for pickles in the bytes and texts of a pickle, and into what it has torch load."""
     within = f"{where}: " if where else ""
     loaded: set[int] = set()
+    once: set[Any] = set()  # what is loaded again and again is looked into once
     for number, (data, offset) in enumerate(watched.loads, 1):
         loaded.add(id(data))
+        same = bytes(data) if isinstance(data, bytes | bytearray) else id(data)
+        if same in once:
+            continue
+        once.add(same)
         held = _source_of(data, f"blob {number}")
         gathered.depth += 1
         gathered.inside += isinstance(held, Memory)
@@ -197,7 +202,7 @@ def _begins(head: bytes, gathered: Gathered) -> bool:
     """Whether what follows can be a pickle: tried on a few bytes, since most of what looks like one is chance."""
     if len(head) > 2 and not is_opcode(head[2]):
         return False
-    tried = watch_pickle(Memory(head), 0, gathered.limits)
+    tried = watch_pickle(Memory(head), 0, gathered.limits_of_search)
     gathered.search_left -= tried.opcodes + _COST
     return tried.error is None or isinstance(tried.error, TruncatedError) or bool(tried.sights)
 
@@ -210,7 +215,7 @@ def _from_text(source: Source) -> Source:
 
 def _try(source: Source, where: str, gathered: Gathered) -> None:
     """Keep what stands in a nested pickle if it is whole, or dangerous however it ends."""
-    watched = watch_pickle(source, 0, replace(gathered.limits, opcodes=max(0, gathered.search_left)))
+    watched = watch_pickle(source, 0, replace(gathered.limits_of_search, opcodes=max(0, gathered.search_left)))
     gathered.search_left -= watched.opcodes + _COST
     if not watched.sights:
         return

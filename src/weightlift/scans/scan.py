@@ -30,8 +30,8 @@ def scan_source(source: Source, *, limits: Limits = DEFAULT_LIMITS, deep: bool =
     Reads the file's structure and its pickles; tensor bytes only with `deep`, in bounds. A file that no
     format recognises is unreadable, with the code "not-a-checkpoint" where it is plainly something else.
     """
-    limits = limits.running()
-    gathered = Gathered(limits, deep=deep)
+    limits = limits.running(source.size)
+    gathered = Gathered(limits, source.size, deep=deep)
     error: WeightliftError | None = None
     known, format_name = False, ""
     try:

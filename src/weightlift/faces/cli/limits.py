@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from ...errors import LimitError, shown
-from ...limits import DEFAULT_LIMITS, Limits
+from ...limits import BUDGETS, DEFAULT_LIMITS, Limits
 from ...typed import Any
 from ...values import replace
 from .sizes import size
 
 HELP = "a budget for reading, for instance materialised_bytes=2GiB (repeatable; a wrong name lists all)"
-_NAMES = tuple(name for name in Limits.__slots__ if name != "until")
 
 
 def limits_of(given: Sequence[str]) -> Limits:
@@ -23,8 +22,8 @@ def limits_of(given: Sequence[str]) -> Limits:
     wanted: dict[str, Any] = {}
     for text in given:
         name, equals, value = text.partition("=")
-        if not equals or name not in _NAMES:
-            budgets = ", ".join(f"{each}={getattr(DEFAULT_LIMITS, each)}" for each in _NAMES)
+        if not equals or name not in BUDGETS:
+            budgets = ", ".join(f"{each}={getattr(DEFAULT_LIMITS, each)}" for each in BUDGETS)
             raise LimitError(f"--limit {text}", expected=f"NAME=VALUE with one of {budgets}")
         wanted[name] = _value(name, value)
     return replace(DEFAULT_LIMITS, **wanted)
