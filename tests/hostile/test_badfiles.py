@@ -16,6 +16,7 @@ import bad_bombs
 import bad_code
 import bad_containers
 import bad_names
+import bad_places
 import bad_safetensors
 import bad_structures
 import hostile_worker
@@ -23,7 +24,7 @@ from bad_files import MARKER, Attack, write
 
 ATTACKS = [
     attack
-    for room in (bad_code, bad_containers, bad_structures, bad_bombs, bad_names, bad_safetensors)
+    for room in (bad_code, bad_places, bad_containers, bad_structures, bad_bombs, bad_names, bad_safetensors)
     for attack in room.TABLE.attacks
 ]
 _HANGS_SECONDS = 60

@@ -7,7 +7,7 @@ dict from member name to what the member holds; members that are no checkpoints 
 from __future__ import annotations
 
 from ..checkpoint import Checkpoint, ModuleReader
-from ..containers.tar import read_tar, tar_findings
+from ..containers.tar import looks_like_tar, read_tar, tar_findings
 from ..errors import LimitError, MalformedError, UnknownFormatError, UnsupportedError, WeightliftError, plural
 from ..findings import Finding
 from ..pickles import Global, Object
@@ -17,12 +17,10 @@ from ..tree import walk
 from ..typed import Any
 from .base import Format, Opening, Probe
 
-_TAR_MAGIC = slice(257, 262)
-
 
 def is_tar(probe: Probe) -> bool:
-    """Whether the first header is that of a POSIX or GNU tar."""
-    return probe.head[_TAR_MAGIC] == b"ustar"
+    """Whether the first header is that of a tar."""
+    return looks_like_tar(probe.head)
 
 
 def _recognises(probe: Probe) -> bool:

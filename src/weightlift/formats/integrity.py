@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from ..checkpoint import Checkpoint
+from ..containers.tar import is_tar_header
 from ..containers.zip_end import refuse_zip_at_end
 from ..errors import TwoReadingsError, plural
 from ..findings import Finding
@@ -40,7 +41,7 @@ def check_one_kind(probe: Probe, what: str) -> None:
     if probe.zip is None:
         if not isinstance(probe.source, Inflated):
             refuse_zip_at_end(probe.source, what)
-    elif _is_tar_header(probe.source.read_up_to(0, 512)):
+    elif is_tar_header(probe.source.read_up_to(0, 512)):
         raise TwoReadingsError(
             "a zip that begins as a tar",
             code="two-kinds",
@@ -50,15 +51,6 @@ def check_one_kind(probe: Probe, what: str) -> None:
             ),
             expected="one kind of archive",
         )
-
-
-def _is_tar_header(head: bytes) -> bool:
-    """Whether 512 bytes are a tar header with the right checksum."""
-    if len(head) < 512 or head[257:262] != b"ustar":
-        return False
-    told = head[148:156].strip(b" \0")
-    summed = sum(head[:148]) + 8 * ord(" ") + sum(head[156:512])
-    return told.isdigit() and len(told) < 8 and int(told, 8 if not {b"8"[0], b"9"[0]} & set(told) else 10) == summed
 
 
 def wrong_extension(checkpoint: Checkpoint) -> tuple[Finding, ...]:

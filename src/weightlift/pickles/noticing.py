@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from ..limits import DEFAULT_LIMITS, Limits
 from ..sources import Source
 from ..typed import Any
-from .inline_arrays import WRAPPER
+from .inline_arrays import is_wrapper
 from .machine import Pickle, carry_out
 from .nodes import Global, Object
 from .state import Machine, Rebuild
@@ -104,7 +104,7 @@ class _Noticing(Watching):
         return None
 
     def build(self, target: Any, state: Any) -> None:
-        if isinstance(target, Object) and target.fn != WRAPPER:
+        if isinstance(target, Object) and not is_wrapper(target):
             super().build(target, state)
         else:
             self._attributes((state,))

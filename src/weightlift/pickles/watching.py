@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from ..errors import LimitError, MalformedError, WeightliftError, detach
+from ..errors import LimitError, MalformedError, PickleError, WeightliftError, detach
 from ..limits import Limits
 from ..sources import Source
-from ..typed import Any
+from ..typed import Any, Literal
 from ..values import dataclass, replace
-from .inline_arrays import WRAPPER, end_of_array, holds_objects
+from .inline_arrays import ARRAY, WRAPPER, end_of_array, holds_objects, is_wrapper, refuse_wrapper_in, state_of
 from .known_globals import Verdict, verdict_of
 from .machine import run
 from .nodes import Blob, Global, Object
@@ -25,6 +25,7 @@ from .state import Machine, Rebuild
 _MOST_SIGHTS = 10_000
 _MOST_THROUGH = 100
 _MOST_DANGEROUS = 2_000  # however many others there are
+_MOST_ARGUMENTS = 5_000_000  # of calls, in a pickle with arrays of joblib in it
 _LOADER = Global("torch.storage", "_load_from_bytes")
 _THROUGH = {  # clean calls that call their first argument: name -> where the arguments for it are
     "_reconstructor": 3,
@@ -82,7 +83,11 @@ class Watched:
 
 def watch_pickle(source: Source, offset: int, limits: Limits) -> Watched:
     """Return what is seen in the pickle at `offset`. Raises for nothing that a pickle can hold."""
-    machine = Watching(source, offset, limits)
+    return watch_with(Watching(source, offset, limits))
+
+
+def watch_with(machine: Watching) -> Watched:
+    """Return what a machine sees in the pickle that it was made for."""
     error: WeightliftError | None = None
     try:
         run(machine)
@@ -98,7 +103,12 @@ def watch_pickle(source: Source, offset: int, limits: Limits) -> Watched:
 
 
 class Watching(Machine):
-    """Machine whose unclean globals, and what is done with them, are remembered."""
+    """Machine whose unclean globals, and what is done with them, are remembered.
+
+    It takes arrays that joblib writes between opcodes as joblib does: `arrays_are` "aligned", as since 1.2.
+    """
+
+    arrays_are: Literal["aligned", "unaligned", "opcodes"] = "aligned"
 
     def __init__(
         self,
@@ -118,6 +128,8 @@ class Watching(Machine):
         self.blobs: list[Blob] = []
         self.loads: list[Any] = []
         self.arrays = 0
+        self.arguments_left = _MOST_ARGUMENTS
+        self.named_within: dict[Global, int] = {}  # in the pickles of arrays of objects
         self.spans: list[tuple[int, int]] = []
 
     def _see(self, kind: str, verdict: Verdict, named: Global, made: Any = None) -> None:
@@ -148,7 +160,7 @@ class Watching(Machine):
             self.blobs,
             self.loads,
             self.count,
-            self.globals,
+            {**self.named_within, **self.globals},
             self.highest_memo(),
             self.arrays,
             self.spans,
@@ -224,6 +236,8 @@ class Watching(Machine):
             return
         if not isinstance(args, tuple):  # what is called on is not known; the name of it is
             args = (args,)
+        if WRAPPER in self.globals and self.arrays_are != "opcodes":
+            self.arguments_left = refuse_wrapper_in(fn, args, self.arguments_left)
         self._load(fn, args)
         super().call(fn, args)
         self._judge("call", fn, self.stack[-1])
@@ -290,28 +304,46 @@ class Watching(Machine):
             return
         self._attributes((state,))
         if isinstance(target, Object):
+            earlier = target.state
             super().build(target, state)
-            if target.fn == WRAPPER:
-                self.pass_over_array(state)
+            if is_wrapper(target):
+                self.pass_over_array(target, earlier)
             if isinstance(target.fn, Global) and id(target.fn) in self.unclean:
                 of = self.unclean[id(target.fn)]
                 if len(self.sights) < _MOST_SIGHTS or of == "dangerous":
                     setting = Object(target, (state,), is_call=True, offset=self.op_at)
                     self._see("state", of, target.fn, setting)
 
-    def pass_over_array(self, state: Any) -> None:
+    def pass_over_array(self, wrapper: Object, earlier: Any) -> None:
         """Go on behind an array that joblib wrote here, watching the pickle that one of objects is."""
-        if holds_objects(state):
-            inner = watch_pickle(self.source, self.at, replace(self.limits, opcodes=self.limits.opcodes // 2))
-            self.sights += inner.sights
-            if inner.error is not None:
-                raise inner.error
-            end = inner.end
-        else:
-            end = end_of_array(self.source, self.at, state)
         self.arrays += 1
-        self.spans.append((self.at, end))
+        if self.arrays_are == "opcodes":
+            return
+        state = state_of(wrapper, earlier)
+        if holds_objects(state.get("dtype")):
+            end = self._watch_objects()
+        else:
+            end = end_of_array(self.source, self.at, state, aligned=self.arrays_are == "aligned")
+            self.spans.append((self.at, end))
         self._move_buffer(b"", end)
+        self.stack[-1] = Object(ARRAY, (), is_call=True, offset=self.op_at)  # as joblib does, in place of the wrapper
+
+    def _watch_objects(self) -> int:
+        """Watch the pickle of an array of objects, which a plain unpickler reads; return where it ends."""
+        machine = Watching(self.source, self.at, replace(self.limits, opcodes=self.limits.opcodes // 2))
+        machine.arrays_are = "opcodes"
+        inner = watch_with(machine)
+        self.sights += inner.sights
+        self.named_within |= inner.globals
+        self.ids += inner.ids
+        self.blobs += inner.blobs
+        self.loads += inner.loads
+        self.spans += [(self.at, self.at + 2), *inner.spans]  # its first bytes are those of a pickle, and looked at
+        if inner.error is not None:
+            raise inner.error
+        if WRAPPER in inner.globals:
+            raise PickleError("an array of joblib in an array of objects", expected="it where joblib writes it")
+        return inner.end
 
     def set_items(self, target: Any, flat: list[Any]) -> None:
         """Set items, and remember it of what is no container."""

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 from ..errors import TruncatedError
 from ..findings import Severity
+from ..limits import Limits
 from ..pickles import Blob
 from ..pickles.known_globals import advisory_of, is_module, is_script_class
 from ..pickles.opcodes import is_opcode
@@ -25,31 +26,79 @@ _WINDOW = 1 << 20
 _HEAD = 256
 _COST = 20  # of trying a place, in opcodes
 _LONGEST_TEXT = 1 << 18
+_MOST_WITH_ARRAYS = 500  # pickles one after another, each read in three ways
 _SIGNS = 16  # opcodes after which it was a pickle, even if it broke
 
 
 def scan_pickles(source: Source, where: str, gathered: Gathered, inner: ScanInner, start: int = 0) -> list[Watched]:
     """Look at the pickles that follow each other from `start`; return them, [] where none begins there."""
     seen: list[Watched] = []
-    at = start
+    followed: set[int] = set()
+    with_arrays = 0
+    for watched in _each(source, where, gathered, inner, start, gathered.seen.watch):
+        seen.append(watched)
+        with_arrays += bool(watched.arrays)
+        if with_arrays > _MOST_WITH_ARRAYS:
+            gathered.unreadable("limit", where, f"more than {_MOST_WITH_ARRAYS} pickles with arrays of joblib in them")
+            break
+        if watched.arrays:
+            _read_otherwise(source, watched, where, gathered, inner, followed)
+    return seen
+
+
+def _each(
+    source: Source,
+    where: str,
+    gathered: Gathered,
+    inner: ScanInner,
+    at: int,
+    watch: Callable[[Source, int, Limits], Watched],
+) -> Iterator[Watched]:
+    """Look at the pickles that follow each other, as one kind of unpickler reads them."""
     while at < source.size:
         if gathered.is_spent:
             gathered.unreadable("limit", where, f"more pickles than may be looked at; left off at byte {at}", at)
             break
         if not is_opcode(source.read_at(at, 1)[0]):
             break
-        watched = gathered.seen.watch(source, at, gathered.limits)
+        watched = watch(source, at, gathered.limits)
         if not _counts(watched, source):
             break
         gathered.count(watched.end - at - sum(end - begin for begin, end in watched.spans))
-        seen.append(watched)
         gathered.storages |= set(_storage_keys(watched.ids))
         _tell(watched, where, gathered)
         _look_inside(source, watched, where, gathered, inner)
+        yield watched
         if watched.error is not None or watched.end <= at:
             break
         at = watched.end
-    return seen
+
+
+def _read_otherwise(
+    source: Source, watched: Watched, where: str, gathered: Gathered, inner: ScanInner, followed: set[int]
+) -> None:
+    """Tell what unpicklers other than joblib's would do with a pickle that joblib has written arrays into.
+
+    `followed` is where those were seen to begin that follow another such: what comes after them is told already.
+    """
+    from ..pickles.other_readings import watch_plainly
+    from .other_readings import in_other_readings, two_readings
+
+    for reader, other in in_other_readings(source, watched, gathered):
+        follows = False
+        if other.error is None and other.end not in followed:
+            for next_one in _each(source, where, gathered, inner, other.end, watch_plainly):
+                follows = True
+                if next_one.end in followed:
+                    break
+                followed |= {next_one.start, next_one.end}
+                if len(followed) > 2 * _MOST_WITH_ARRAYS:
+                    gathered.unreadable("limit", where, f"more pickles than {reader} is followed through", next_one.end)
+                    break
+        if other.sights or other.loads or follows:
+            gathered.failed(two_readings(reader, other.end), where)
+            _tell(replace(other, error=None), where, gathered)
+            _look_inside(source, other, where, gathered, inner)
 
 
 def _counts(watched: Watched, source: Source) -> bool:
@@ -217,10 +266,14 @@ def _try(source: Source, where: str, gathered: Gathered) -> None:
     """Keep what stands in a nested pickle if it is whole, or dangerous however it ends."""
     watched = watch_pickle(source, 0, replace(gathered.limits_of_search, opcodes=max(0, gathered.search_left)))
     gathered.search_left -= watched.opcodes + _COST
-    if not watched.sights:
-        return
-    dangerous = any(sight.verdict == "dangerous" for sight in watched.sights)
-    if watched.error is None or dangerous:
-        gathered.pickles += 1
-        for sight in watched.sights:
-            gathered.add(_evidence(sight, where), sight.verdict)
+    readings = [watched]
+    if watched.arrays:
+        from .other_readings import in_other_readings
+
+        readings += [other for _, other in in_other_readings(source, watched, gathered)]
+    for each in readings:
+        dangerous = any(sight.verdict == "dangerous" for sight in each.sights)
+        if each.sights and (each.error is None or dangerous):
+            gathered.pickles += 1
+            for sight in each.sights:
+                gathered.add(_evidence(sight, where), sight.verdict)

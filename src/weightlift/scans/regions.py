@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from ..containers import looks_like_zip
+from ..containers.tar import looks_like_tar
 from ..errors import LimitError, WeightliftError
 from ..sources import Memory, Source
 from .gathered import Gathered
 from .pickled import PROTOS, scan_pickles, search
 
 _NPY = b"\x93NUMPY"
-_TAR = slice(257, 262)
 _CLOSED = {b"7z\xbc\xaf\x27\x1c": "a 7z archive", b"Rar!\x1a\x07": "a RAR archive", b"\x28\xb5\x2f\xfd": "zstd data"}
 _HEAD_NBYTES = 512
 
@@ -37,7 +37,7 @@ def _scan(source: Source, where: str, gathered: Gathered) -> bool:
         from .zips import scan_zip
 
         return scan_zip(source, where, gathered, scan_region)
-    if head[_TAR] == b"ustar":
+    if looks_like_tar(head):
         from .tars import scan_tar
 
         scan_tar(source, where, gathered, scan_region)
@@ -48,15 +48,14 @@ def _scan(source: Source, where: str, gathered: Gathered) -> bool:
         return scan_npy(source, where, gathered, scan_region)
     from .compressed import kind_of, scan_compressed
 
-    if (kind := kind_of(head)) is not None and scan_compressed(source, kind, where, gathered, scan_region):
-        return True
+    known = (kind := kind_of(head)) is not None and scan_compressed(source, kind, where, gathered, scan_region)
     for magic, what in _CLOSED.items():
         if head.startswith(magic):
             gathered.unreadable("unsupported", where, f"{what}, which is not looked into")
             return True
     if not _can_begin(head, source):
-        return False
-    return scan_stream(source, where, gathered)
+        return known
+    return scan_stream(source, where, gathered) or known  # the header of a compressed stream can be a pickle
 
 
 def _can_begin(head: bytes, source: Source) -> bool:

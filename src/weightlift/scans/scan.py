@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 from ..containers import looks_like_zip
-from ..errors import TwoReadingsError, UnknownFormatError, WeightliftError, detach
+from ..errors import (
+    ContainerError,
+    LimitError,
+    MalformedError,
+    TwoReadingsError,
+    UnknownFormatError,
+    UnsupportedError,
+    WeightliftError,
+    detach,
+)
 from ..findings import Finding, Severity
 from ..formats import Opening, Probe, open_probe
+from ..formats.integrity import check_one_kind
 from ..limits import DEFAULT_LIMITS, Limits
 from ..pickles import Global
 from ..pickles.known_globals import advisory_of, verdict_of
@@ -22,6 +32,11 @@ from .values import Evidence, Scanned
 
 _TOLD = ("wrong-extension", "zip-comment", "outside-names", "special-members", "colliding-names")
 """What a format notices of a container that is worth telling beside any verdict."""
+
+_CLOSED = (UnsupportedError, UnknownFormatError)
+_EXPECTED: dict[str, tuple[type[WeightliftError], ...]] = {"joblib": (MalformedError, LimitError, *_CLOSED)}
+"""How reading ends where a scan looks into a file by itself; `_CLOSED` for all kinds but these."""
+_ROW_OF_ZIPS = "torch-dcp-data"
 
 
 def scan_source(source: Source, *, limits: Limits = DEFAULT_LIMITS, deep: bool = False) -> Scanned:
@@ -51,9 +66,10 @@ def scan_source(source: Source, *, limits: Limits = DEFAULT_LIMITS, deep: bool =
         error = said
     except (RecursionError, MemoryError) as said:
         gathered.unreadable("limit", "", f"reading it ends in a {type(said).__name__}")
-    if error is not None and known and gathered.own_format:
-        format_name = gathered.own_format
-    elif error is not None:
+    if error is not None and known and (own := gathered.own_format):
+        format_name = own
+        error = _unexpected(error, own, gathered)
+    if error is not None:
         _tell_error(error, source, gathered)
         if isinstance(error, TwoReadingsError) and not looks_like_zip(source):  # a zip behind something else
             from .zips import scan_every_reading
@@ -62,6 +78,21 @@ def scan_source(source: Source, *, limits: Limits = DEFAULT_LIMITS, deep: bool =
     path = str(getattr(source, "path", source.name))
     evidence = tuple(gathered.evidence)
     return Scanned(path, gathered.verdict, format_name, evidence, gathered.pickles, gathered.pickle_nbytes)
+
+
+def _unexpected(error: WeightliftError, own: str, gathered: Gathered) -> WeightliftError | None:
+    """Return what is wrong with a file of a kind that only a scan looks into, beside that no format reads it."""
+    if own == _ROW_OF_ZIPS:
+        return None
+    if not isinstance(error, _EXPECTED.get(own, _CLOSED)) or isinstance(error, ContainerError):
+        return error
+    try:
+        if gathered.probe is not None:
+            check_one_kind(gathered.probe, f"a {own} file")
+    except WeightliftError as said:
+        detach(said)
+        return said
+    return None
 
 
 def _tell_error(error: WeightliftError, source: Source, gathered: Gathered) -> None:

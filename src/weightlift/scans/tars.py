@@ -2,26 +2,39 @@
 
 from __future__ import annotations
 
-from ..containers.tar import read_tar
-from ..errors import ContainerError
+from ..containers.tar import read_tar, sparse_members
+from ..errors import ContainerError, TwoReadingsError, WeightliftError
 from ..sources import Source
 from .gathered import Gathered
 from .pickled import ScanInner, scan_pickles
 
+_TWO_KINDS = TwoReadingsError(
+    "a tar that begins as a pickle",
+    code="two-kinds",
+    readings=("readers of tars (torch) take its members", "unpicklers take what the name of the first member spells"),
+    expected="one kind of file",
+)
+
 
 def scan_tar(source: Source, where: str, gathered: Gathered, inner: ScanInner) -> None:
-    """Look into every regular member, copies of one name included."""
+    """Look into every regular and every sparse member, copies of one name included."""
+    members: list[tuple[str, Source | WeightliftError]]
     try:
-        members = list(read_tar(source, gathered.limits).items())
+        members = [*read_tar(source, gathered.limits).items(), *sparse_members(source, gathered.limits)]
     except ContainerError as error:
         gathered.failed(error, where)
-        members = _headers(source, gathered.limits.members)
+        members = [*_headers(source, gathered.limits.members)]
     gathered.depth += 1
     for name, member in members:
-        inner(member, f"{where}/{name}" if where else name, gathered)
+        place = f"{where}/{name}" if where else name
+        if isinstance(member, WeightliftError):
+            gathered.failed(member, place)
+        else:
+            inner(member, place, gathered)
     gathered.depth -= 1
     # a name can be a pickle: the first header is what an unpickler would begin with
-    scan_pickles(source, where, gathered, inner)
+    if scan_pickles(source, where, gathered, inner):
+        gathered.failed(_TWO_KINDS, where)
 
 
 def _headers(source: Source, most: int) -> list[tuple[str, Source]]:

@@ -11,7 +11,6 @@ from ..sources import Source
 from .archives_in_a_row import archives_in_a_row
 from .gathered import Gathered
 from .pickled import PROTOS, ScanInner, search
-from .programs import is_code, scan_code
 
 _PICKLES = ("data.pkl", "constants.pkl")
 _IN_A_ROW = ".distcp"  # torch.distributed.checkpoint: its metadata says where each archive begins
@@ -93,11 +92,19 @@ def _scan_member(archive: ZipArchive, member: Member, place: str, gathered: Gath
     head = source.read_up_to(0, 2)
     if head in PROTOS or member.name.endswith(_NAMED):
         refuse_bomb(member)
-    if is_code(member.name):
+    if _is_code(member.name):
+        from .programs import scan_code
+
         scan_code(archive.read(member.name), place, gathered)
     known = inner(source, place, gathered)
     if not known and member.name.endswith(_NAMED):
         gathered.unreadable("malformed", place, "a pickle by its name, and none by its content")
+
+
+def _is_code(name: str) -> bool:
+    """Whether a member is TorchScript code: `<prefix>/code/...py`, which torch finds in any case of letters."""
+    lowered = name.lower()
+    return lowered.endswith(".py") and "/code/" in f"/{lowered}"
 
 
 def scan_every_reading(source: Source, where: str, gathered: Gathered, inner: ScanInner) -> None:
