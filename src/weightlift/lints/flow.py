@@ -21,12 +21,13 @@ _UNCONDITIONAL = (ast.With, ast.AsyncWith)
 class Known:
     """What has been found out about a file, kept with it."""
 
-    __slots__ = ("bindings", "depth", "kinds", "uses")
+    __slots__ = ("bindings", "depth", "kinds", "names", "uses")
 
     def __init__(self) -> None:
         self.bindings: dict[str, list[Binding]] | None = None
         self.uses: dict[tuple[ast.AST, str], set[str]] | None = None
         self.kinds: dict[ast.AST, str | None] = {}
+        self.names: dict[ast.AST, str | None] = {}
         self.depth = 0
 
 

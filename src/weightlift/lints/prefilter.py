@@ -1,26 +1,85 @@
 """Which rules a file can concern, from its bytes alone: most files of a project are never decoded or parsed.
 
-A search for one word runs at the speed of memory, so that every word is looked for on its own, once a file.
+A search for one word runs at the speed of memory, so that each word is looked for on its own, at most once a file, and
+only while a rule may still depend on it. Regexps, fifty times as slow, are for the few files that have the words.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import re
+from collections.abc import Callable, Iterable, Sequence
 
+from ..typed import TypeAlias
 from .rule import Rule
 
 IGNORE_FILE = b"weightlift: ignore-file"
 
+Requirement: TypeAlias = "tuple[tuple[bytes, ...], bytes | None]"
+"""One of these words has to be in the file, or what the regexp matches."""
+
 
 def prefilter(rules: Sequence[Rule]) -> Callable[[bytes], list[Rule]]:
     """Return the function from a file's bytes to those of the rules that it can concern."""
-    every_word = sorted({word for rule in rules for word in (*rule.words, *rule.every)})
-    needs = [(rule, frozenset(rule.words), frozenset(rule.every)) for rule in rules]
+    needs = [(rule, _requirements(rule)) for rule in rules]
+    every = {word for _, requirements in needs for words, _ in requirements for word in words}
+    every |= {part.encode() for rule in rules for name in rule.calls for part in name.split(".")}
+    within = {word: [part for part in every if part in word and part != word] for word in every}
+    by_first: dict[Requirement, list[tuple[int, Rule, list[Requirement]]]] = {}
+    for number, (rule, (first, *others)) in enumerate(needs):
+        by_first.setdefault(first, []).append((number, rule, others))
+    groups = list(by_first.items())
 
     def concerned(data: bytes) -> list[Rule]:
-        present = {word for word in every_word if word in data}
-        if not present:
-            return []
-        return [rule for rule, words, every in needs if not present.isdisjoint(words) and every <= present]
+        known: dict[bytes, bool] = {}
+
+        def has(word: bytes) -> bool:
+            if word not in known:
+                known[word] = all(map(has, within[word])) and word in data
+            return known[word]
+
+        def matches(regexp: bytes) -> bool:
+            if regexp not in known:
+                known[regexp] = re.search(regexp, data) is not None
+            return known[regexp]
+
+        def met(requirement: Requirement) -> bool:
+            words, regexp = requirement
+            return any(map(has, words)) or (regexp is not None and matches(regexp))
+
+        passed = [each for first, members in groups if met(first) for each in members if all(map(met, each[2]))]
+        return [rule for _, rule, _ in sorted(passed, key=lambda each: each[0])] if passed else []
 
     return concerned
+
+
+def calling(names: Iterable[str]) -> Requirement:
+    """Return what is in each file that may call one of these functions, under whatever name.
+
+    For `torch.load` that is `torch.load` itself, `torch as th`, `= torch` and `from torch import load as read`.
+    """
+    parts = [name.encode().split(b".") for name in names]
+    homes = sorted({each[-2] for each in parts} | {each[0] for each in parts})
+    words = {b".".join(each[-2:]) for each in parts} | {home + b" as " for home in homes}
+    words |= {b"= " + home + end for home in homes for end in (b"\n", b"\r")}
+    roots = b"|".join(sorted({each[0] for each in parts}))
+    last = b"|".join(sorted({each[-1] for each in parts}))
+    listed = rb"(?:\s*\([^)]*|(?:[^\n\\]|\\\r?\n)*)"
+    return _shortest(words), rb"from (?:" + roots + rb")[\w.]* import" + listed + rb"\b(?:" + last + rb")\b"
+
+
+def _requirements(rule: Rule) -> list[Requirement]:
+    """Return what a file has to have in it for a rule, the cheapest first."""
+    needed: list[Requirement] = [((word,), None) for word in rule.every]
+    if rule.calls:
+        named = [name.encode().split(b".") for name in rule.calls]
+        roots, last = (_shortest({each[at] for each in named}) for at in (0, -1))
+        written = {b".".join(each[-2:]) for each in named} | {word + end for word in last for end in (b"(", b" as ")}
+        needed = [(last, None), (roots, None), (_shortest(written), None), calling(rule.calls), *needed]
+    if rule.words:
+        needed.append((rule.words, None))
+    return needed + ([((), rule.pattern)] if rule.pattern else [])
+
+
+def _shortest(words: set[bytes]) -> tuple[bytes, ...]:
+    """Return those of some words that have none of the others in them: whatever has one of all has one of these."""
+    return tuple(sorted(word for word in words if not any(other in word for other in words if other != word)))

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _NO_NODES = frozenset({"ctx", "op", "ops", "id", "attr", "kind", "level", "module", "type_comment", "type_ignores"})
 _FIELDS: dict[type, tuple[str, ...]] = {}
+_LAST_NAMES: dict[tuple[str, ...], frozenset[str]] = {}
 
 
 class SourceFile:
@@ -115,10 +116,10 @@ class SourceFile:
 
     def calls(self, node: ast.AST | None, *names: str) -> bool:
         """Whether a node is a call of one of these fully dotted names."""
-        if not isinstance(node, ast.Call):
+        if node.__class__ is not ast.Call:
             return False
-        func = node.func
-        if isinstance(func, ast.Attribute) and not any(name.endswith(func.attr) for name in names):
+        func: ast.expr = node.func
+        if func.__class__ is ast.Attribute and func.attr not in _last_names(names):
             return False  # most calls of a file, without a look at what their names stand for
         return Names(self).qualified(func) in names
 
@@ -205,6 +206,14 @@ def decoded(data: bytes) -> list[str]:
 
     encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
     return data.decode(encoding, "replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def _last_names(names: tuple[str, ...]) -> frozenset[str]:
+    """Return the last parts of dotted names. The same few tuples are asked for, once for every call of a file."""
+    found = _LAST_NAMES.get(names)
+    if found is None:
+        found = _LAST_NAMES[names] = frozenset(name.rpartition(".")[2] for name in names)
+    return found
 
 
 def _walk(tree: ast.Module) -> tuple[dict[type[ast.AST], list[Any]], dict[ast.AST, ast.AST]]:

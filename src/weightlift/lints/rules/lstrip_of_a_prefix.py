@@ -46,6 +46,7 @@ from ..values import Fix, Found
 
 NODES = (ast.Call,)
 WORDS = (b".lstrip(", b'.rstrip(".', b".rstrip('.")
+EVERY = (b"strip(",)
 GRADE = "safe"
 
 _OF_WEIGHTS = (b"torch", b"state_dict", b"checkpoint", b"ckpt", b"weights", b"safetensors")

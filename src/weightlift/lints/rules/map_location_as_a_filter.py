@@ -41,12 +41,12 @@ from collections.abc import Iterator
 
 from ..map_functions import fault
 from ..source_file import SourceFile
-from ..torch_loads import map_location
+from ..torch_loads import MAP_LOCATION, map_location
 from ..values import Found
 
 NODES = (ast.Call,)
-WORDS = (b"map_location",)
-EVERY = (b"torch", b"load")
+CALLS = tuple(MAP_LOCATION)
+EVERY = (b"map_location",)
 
 
 def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:

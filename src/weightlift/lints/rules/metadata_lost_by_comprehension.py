@@ -44,8 +44,8 @@ from ..source_file import SourceFile, method
 from ..values import Found
 
 NODES = (ast.DictComp,)
-WORDS = (b"state_dict",)
-EVERY = (b" for ", b" in ")
+WORDS = (b".load_state_dict", b"save")
+EVERY = (b"state_dict",)
 ON_BY_DEFAULT = False
 
 _NOT_MODULES = ("optimizer", "scheduler", "scaler")

@@ -32,8 +32,7 @@ from ..source_file import SourceFile, argument, is_constant, method
 from ..values import Found
 
 NODES = (ast.Call,)
-WORDS = (b"load_state_dict",)
-EVERY = (b"False",)
+EVERY = (b"load_state_dict", b"False")
 
 
 def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:

@@ -46,7 +46,6 @@ from ..values import Fix, Found
 
 NODES = (ast.Call,)
 WORDS = (b'replace("mod', b"replace('mod")
-EVERY = (b" in ",)
 GRADE = "unsafe"
 
 _PREFIXES = ("module.", "model.")

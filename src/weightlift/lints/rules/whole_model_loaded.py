@@ -46,8 +46,8 @@ from ..torch_loads import LOADS, is_in_memory
 from ..values import Fix, Found
 
 NODES = (ast.Call,)
+CALLS = LOADS
 WORDS = (b".eval(", b".train(", b"state_dict(", b"parameters(", b"named_modules(", b"zero_grad(")
-EVERY = (b"torch", b"load(")
 GRADE = "unsafe"
 
 _OF_MODELS = (
