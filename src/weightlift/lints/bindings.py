@@ -84,6 +84,7 @@ class _Index:
     def __init__(self, file: SourceFile, made: dict[str, list[Binding]]) -> None:
         self.file = file
         self.made = made
+        self.scopes: dict[ast.AST, ast.AST] = {}
         said = file.nodes.get(ast.Global, ())
         self.globals = {(scope_of(file, each), name) for each in said for name in each.names}
 
@@ -166,6 +167,11 @@ class _Index:
 
     def scope(self, owner: ast.AST) -> ast.AST:
         """Return the scope that an owner binds in; a walrus in a comprehension does so around it."""
+        if isinstance(owner, ast.stmt):  # the statements of a block are many, their scope is one
+            block = self.file.parents[owner]
+            if block not in self.scopes:
+                self.scopes[block] = scope_of(self.file, owner)
+            return self.scopes[block]
         scope = scope_of(self.file, owner)
         while isinstance(owner, ast.NamedExpr) and isinstance(scope, _COMPREHENSIONS):
             scope = scope_of(self.file, scope)

@@ -30,26 +30,39 @@ def prefilter(rules: Sequence[Rule]) -> Callable[[bytes], list[Rule]]:
     groups = list(by_first.items())
 
     def concerned(data: bytes) -> list[Rule]:
-        known: dict[bytes, bool] = {}
-
-        def has(word: bytes) -> bool:
-            if word not in known:
-                known[word] = all(map(has, within[word])) and word in data
-            return known[word]
-
-        def matches(regexp: bytes) -> bool:
-            if regexp not in known:
-                known[regexp] = re.search(regexp, data) is not None
-            return known[regexp]
-
-        def met(requirement: Requirement) -> bool:
-            words, regexp = requirement
-            return any(map(has, words)) or (regexp is not None and matches(regexp))
-
-        passed = [each for first, members in groups if met(first) for each in members if all(map(met, each[2]))]
+        text = _Text(data, within)
+        passed = [
+            each for first, members in groups if text.meets(first) for each in members if all(map(text.meets, each[2]))
+        ]
         return [rule for _, rule, _ in sorted(passed, key=lambda each: each[0])] if passed else []
 
     return concerned
+
+
+class _Text:
+    """The bytes of a file, and what has been looked for in them. `within` are the words that a word has in it."""
+
+    __slots__ = ("_data", "_known", "_within")
+
+    def __init__(self, data: bytes, within: dict[bytes, list[bytes]]) -> None:
+        self._data = data
+        self._within = within
+        self._known: dict[bytes | Requirement, bool] = {}
+
+    def meets(self, requirement: Requirement) -> bool:
+        known = self._known
+        if requirement not in known:
+            words, regexp = requirement
+            known[requirement] = any(map(self._has, words)) or (
+                regexp is not None and re.search(regexp, self._data) is not None
+            )
+        return known[requirement]
+
+    def _has(self, word: bytes) -> bool:
+        known = self._known
+        if word not in known:
+            known[word] = all(map(self._has, self._within[word])) and word in self._data
+        return known[word]
 
 
 def calling(names: Iterable[str]) -> Requirement:
@@ -69,14 +82,14 @@ def calling(names: Iterable[str]) -> Requirement:
 
 def _requirements(rule: Rule) -> list[Requirement]:
     """Return what a file has to have in it for a rule, the cheapest first."""
-    needed: list[Requirement] = [((word,), None) for word in rule.every]
+    needed: list[Requirement] = []
     if rule.calls:
         named = [name.encode().split(b".") for name in rule.calls]
-        roots, last = (_shortest({each[at] for each in named}) for at in (0, -1))
+        last = _shortest({each[-1] for each in named})
         written = {b".".join(each[-2:]) for each in named} | {word + end for word in last for end in (b"(", b" as ")}
-        needed = [(last, None), (roots, None), (_shortest(written), None), calling(rule.calls), *needed]
-    if rule.words:
-        needed.append((rule.words, None))
+        needed = [(last, None), (_shortest(written), None), calling(rule.calls)]
+    words = [(rule.words, None)] if rule.words else []
+    needed = [*[((word,), None) for word in rule.every], *needed, *words]
     return needed + ([((), rule.pattern)] if rule.pattern else [])
 
 

@@ -45,6 +45,7 @@ from ..values import Fix, Found
 
 NODES = (ast.Call,)
 CALLS = LOADS
+EVERY = (b"torch",)
 WORDS = (b"pickle", b"dill")
 GRADE = "safe"
 

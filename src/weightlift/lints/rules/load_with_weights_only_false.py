@@ -47,7 +47,7 @@ from ..values import Fix, Found
 
 NODES = (ast.Call,)
 CALLS = (*LOADS, "torch.hub.load_state_dict_from_url", "torch.utils.model_zoo.load_url")
-EVERY = (b"weights_only", b"False")
+EVERY = (b"torch", b"load", b"weights_only", b"False")
 GRADE = "unsafe"
 
 

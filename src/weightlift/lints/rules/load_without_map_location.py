@@ -44,6 +44,7 @@ from ..values import Fix, Found
 
 NODES = (ast.Call,)
 CALLS = LOADS
+EVERY = (b"torch",)
 GRADE = "safe"
 ON_BY_DEFAULT = False
 

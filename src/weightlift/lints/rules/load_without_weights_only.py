@@ -38,6 +38,7 @@ from ..values import Fix, Found, Settings
 
 NODES = (ast.Call,)
 CALLS = LOADS
+EVERY = (b"torch",)
 GRADE = "unsafe"
 
 

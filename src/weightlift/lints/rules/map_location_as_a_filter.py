@@ -46,7 +46,7 @@ from ..values import Found
 
 NODES = (ast.Call,)
 CALLS = tuple(MAP_LOCATION)
-EVERY = (b"map_location",)
+EVERY = (b"torch", b"load", b"map_location")
 
 
 def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:

@@ -41,7 +41,7 @@ from ..values import Fix, Found
 
 NODES = (ast.Lambda,)
 CALLS = tuple(MAP_LOCATION)
-EVERY = (b"lambda",)
+EVERY = (b"torch", b"load", b"lambda")
 GRADE = "safe"
 
 

@@ -44,7 +44,7 @@ from ..source_file import SourceFile, method
 from ..values import Found
 
 NODES = (ast.DictComp,)
-WORDS = (b".load_state_dict", b"save")
+WORDS = (b".load_state_dict(", b"save(", b"save as ", b"torch.save")
 EVERY = (b"state_dict",)
 ON_BY_DEFAULT = False
 

@@ -42,7 +42,7 @@ from ..values import Found
 
 NODES = (ast.Call,)
 CALLS = SAVES_AND_DUMPS
-EVERY = (b"torch", b"opt")
+EVERY = (b"torch",)
 
 
 def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:

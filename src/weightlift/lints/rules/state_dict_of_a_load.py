@@ -39,6 +39,7 @@ from ..values import Fix, Found
 NODES = (ast.Call,)
 WORDS = (b".state_dict(", b".state_dict (")
 CALLS = LOADS
+EVERY = (b"torch",)
 GRADE = "safe"
 
 

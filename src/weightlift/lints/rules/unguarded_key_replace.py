@@ -46,6 +46,7 @@ from ..values import Fix, Found
 
 NODES = (ast.Call,)
 WORDS = (b'replace("mod', b"replace('mod")
+EVERY = (b"torch",)
 GRADE = "unsafe"
 
 _PREFIXES = ("module.", "model.")

@@ -47,6 +47,7 @@ from ..values import Fix, Found
 
 NODES = (ast.Call,)
 CALLS = LOADS
+EVERY = (b"torch",)
 WORDS = (b".eval(", b".train(", b"state_dict(", b"parameters(", b"named_modules(", b"zero_grad(")
 GRADE = "unsafe"
 
