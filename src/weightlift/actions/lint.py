@@ -10,7 +10,7 @@ from ..lints.config import Asked, Configurations, Configured, target, version
 from ..lints.pairs import Project
 from ..lints.rule import Rule
 from ..lints.source_file import SourceFile
-from ..lints.table import BROKEN_FILE
+from ..lints.table import BROKEN_FILE, FAILED_RULE
 from ..lints.values import Diagnostic
 from ..values import dataclass
 from .lint_targets import Target, lint_targets
@@ -20,8 +20,8 @@ from .lint_targets import Target, lint_targets
 class Lint:
     """What was found. `files` counts those that were looked at; `exit_code` is 0 clean, 1 findings, 2 unreadable files.
 
-    `unreadable` are the files that could not be read, parsed or written, each as a diagnostic (WL901, WL902); none of
-    them was changed. `fixed` are the findings that are there no more.
+    `unreadable` are the files that could not be read or parsed (WL901), the fixes that could not be carried out or
+    written (WL902) and the rules that failed on a file (WL903). `fixed` are the findings that are there no more.
     """
 
     files: int
@@ -101,8 +101,11 @@ class Run:
             return []
         try:
             if path.endswith(".ipynb"):
-                return self._check_notebook(path, data, rules)
-            return check_file(SourceFile(path, data, configured.settings, self.project), rules)
+                found = self._check_notebook(path, data, rules)
+            else:
+                found = check_file(SourceFile(path, data, configured.settings, self.project), rules)
+            self.unreadable += [each for each in found if each.code == FAILED_RULE]
+            return [each for each in found if each.code != FAILED_RULE]
         except SyntaxError as error:
             self.broken(path, f"it cannot be parsed: {error.msg}", error.lineno or 1, error.offset or 1)
         except (ValueError, RecursionError, MemoryError) as error:

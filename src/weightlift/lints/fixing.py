@@ -68,11 +68,16 @@ def rewritten(data: bytes, edits: Sequence[Edit]) -> bytes:
         module = cst.parse_module(data[len(bom) :])
     except cst.ParserSyntaxError as error:
         raise WeightliftError(f"libcst cannot parse it: {error.message}") from None
-    targets = _targets(cst, module, edits)
-    changed = module.visit(_replacing(cst, targets))
-    for name in sorted({name for edit in edits for name in edit.imports}):
-        changed = _with_import(cst, changed, name)
-    made: bytes = bom + changed.bytes
+    try:
+        targets = _targets(cst, module, edits)
+        changed = module.visit(_replacing(cst, targets))
+        for name in sorted({name for edit in edits for name in edit.imports}):
+            changed = _with_import(cst, changed, name)
+        made: bytes = bom + changed.bytes
+    except WeightliftError:
+        raise
+    except Exception as error:  # a rewrite that does not fit what it is handed, or nesting that is too deep
+        raise WeightliftError(f"libcst fails on it: {type(error).__name__}: {error}") from error
     try:
         ast.parse(made)
     except (SyntaxError, ValueError) as error:

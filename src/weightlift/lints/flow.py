@@ -98,15 +98,21 @@ class Flow:
         return known.kinds[node]
 
     def used_as(self, node: ast.AST) -> set[str]:
-        """Return the attributes that are taken of a name anywhere in the scope where it stands."""
-        if self._known.uses is None:
-            self._known.uses = {}
+        """Return the attributes that are taken of a name in the scope where it stands, of `self.x` in the class."""
+        uses = self._known.uses
+        if uses is None:
+            uses = self._known.uses = {}
             for attribute in self._file.nodes.get(ast.Attribute, ()):
                 key = key_of(attribute.value)
                 if key is not None:
-                    scope = scope_of(self._file, attribute)
-                    self._known.uses.setdefault((scope, key), set()).add(attribute.attr)
-        return self._known.uses.get((scope_of(self._file, node), key_of(node) or ""), set())
+                    uses.setdefault((self._home(attribute, key), key), set()).add(attribute.attr)
+        key = key_of(node) or ""
+        return uses.get((self._home(node, key), key), set())
+
+    def _home(self, node: ast.AST, key: str) -> ast.AST:
+        """Return where a name means one thing: its scope, for an attribute of `self` the class."""
+        inside = self._file.class_of(node) if key.startswith("self.") else None
+        return inside or scope_of(self._file, node)
 
     def _of_attribute(self, node: ast.AST) -> list[Binding]:
         """Return the bindings of `self.x` in the other methods of the class."""
@@ -123,18 +129,20 @@ class Flow:
         last = None
         reaching: list[Binding] = []
         for binding in here:
-            if binding.at >= at or _is_value_of(binding, above):
+            if binding.at >= at or _comes_first(binding, above):
                 continue
             if binding.kind == "parameter" or self._always_runs(binding, above):
                 last, reaching = binding, [binding]
             else:
                 reaching.append(binding)
-        loops = [loop for loop in above if isinstance(loop, _LOOPS)]
+        loops = [loop for loop in above if isinstance(loop, _LOOPS) and getattr(loop, "iter", None) not in above]
+        anew = {last.owner, *self._file.ancestors(last.owner)} if last is not None else set()
+        # a loop in which the last that always runs stands, or that is it, forgets what the turn before has bound
         for binding in here:
-            if binding in reaching or (binding.at < at and not _is_value_of(binding, above)):
+            if binding in reaching or (binding.at < at and not _comes_first(binding, above)):
                 continue
-            around = [loop for loop in loops if loop in self._file.ancestors(binding.owner)]
-            if any(last is None or loop not in self._file.ancestors(last.owner) for loop in around):
+            around = set(self._file.ancestors(binding.owner))
+            if any(loop in around and loop not in anew for loop in loops):
                 reaching.append(binding)
         return reaching
 
@@ -158,6 +166,11 @@ class Flow:
         )
 
 
-def _is_value_of(binding: Binding, above: set[ast.AST]) -> bool:
-    """Whether the use stands in the very expression that the binding assigns."""
+def _comes_first(binding: Binding, above: set[ast.AST]) -> bool:
+    """Whether a use is evaluated before what binds around it: in the value that is assigned, in what is gone over."""
+    owner = binding.owner
+    if isinstance(owner, ast.For | ast.AsyncFor):
+        return owner.iter in above
+    if isinstance(owner, ast.With | ast.AsyncWith):
+        return any(item.context_expr in above for item in owner.items)
     return binding.value is not None and binding.value in above

@@ -103,7 +103,7 @@ class Project:
         return kept[1]
 
     def _read(self, has_words: Callable[[bytes], object]) -> Iterator[tuple[str, bytes]]:
-        """Yield the files whose bytes have what is looked for, with these; what cannot be read is reported where it is checked."""
+        """Yield the files whose bytes have these words, with them; what cannot be read is told where it is checked."""
         for path in self._paths:
             data = self._contents.get(path)
             if data is None:

@@ -33,7 +33,8 @@ class SourceFile:
         """Parse and walk a file.
 
         Raises:
-            SyntaxError: The file is not Python (ValueError for null bytes, RecursionError for absurd nesting).
+            SyntaxError: The file is not Python (ValueError for null bytes and text that is not in the encoding that it
+                declares, RecursionError for absurd nesting).
         """
         self.path = path
         self.data = data
@@ -42,7 +43,7 @@ class SourceFile:
         self.tree = parsed(data)
         self.nodes, self.parents = _walk(self.tree)
         self.known = Known()
-        self._lines: list[str] | None = None
+        self._lines: list[str] | None = None if data.isascii() else decoded(data)
 
     @property
     def names(self) -> Names:
@@ -200,12 +201,16 @@ def parsed(data: bytes) -> ast.Module:
 
 
 def decoded(data: bytes) -> list[str]:
-    """Return the lines of a file as Python's parser counts them."""
+    """Return the lines of a file as Python's parser counts them.
+
+    Raises:
+        SyntaxError: The file declares an encoding that there is not, or is in none that it declares (also ValueError).
+    """
     import io
     import tokenize
 
     encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-    return data.decode(encoding, "replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return data.decode(encoding).replace("\r\n", "\n").replace("\r", "\n").split("\n")
 
 
 def _last_names(names: tuple[str, ...]) -> frozenset[str]:
