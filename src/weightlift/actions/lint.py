@@ -61,7 +61,10 @@ def lint(
         None if torch_min is None else version(torch_min),
         None if to is None else target(to),
     )
-    found = Run(list(lint_targets(paths, Configurations(asked))))
+    closed: list[tuple[str, str]] = []
+    found = Run(list(lint_targets(paths, Configurations(asked), closed)))
+    for path, why in closed:
+        found.broken(path, why)
     found.check()
     fixed: list[Diagnostic] = []
     if fix and any(diagnostic.fix for diagnostic in found.diagnostics):
@@ -81,6 +84,8 @@ class Run:
         self.project = Project(list(self.targets))
         self.diagnostics: list[Diagnostic] = []
         self.unreadable: list[Diagnostic] = []
+        self.contents: dict[str, bytes] = {}
+        """What was in the files with something to fix when they were looked at."""
 
     def check(self) -> None:
         """Look at every file."""
@@ -91,7 +96,10 @@ class Run:
             except OSError as error:
                 self.broken(path, f"it cannot be read: {error.strerror}")
                 continue
-            self.diagnostics += self.check_file(path, data)
+            found = self.check_file(path, data)
+            if any(each.fix for each in found):
+                self.contents[path] = data
+            self.diagnostics += found
 
     def check_file(self, path: str, data: bytes) -> list[Diagnostic]:
         """Return what is found in a file of these bytes; one that cannot be parsed is put with the unreadable."""

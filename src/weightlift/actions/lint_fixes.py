@@ -72,7 +72,7 @@ class _Group:
     """Some files that are fixed together: their bytes as they are, the fixes that could not be carried out, and why."""
 
     def __init__(self, run: Run, paths: set[str], diagnostics: list[Diagnostic], *, unsafe: bool) -> None:
-        self.old = {path: _read(path) for path in sorted(paths)}
+        self.old = {path: run.contents.get(path) or _read(path) for path in sorted(paths)}
         self._run = run
         self._unsafe = unsafe
         self._diagnostics = diagnostics

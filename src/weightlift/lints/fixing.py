@@ -60,7 +60,8 @@ def rewritten(data: bytes, edits: Sequence[Edit]) -> bytes:
     """Return a file's bytes with the edits carried out and the imports added.
 
     Raises:
-        WeightliftError: No node spans the place of an edit, or what comes out is not Python; nothing is to be written.
+        WeightliftError: libcst would lose something, no node spans the place of an edit, or what comes out is not
+            Python; nothing is to be written.
     """
     cst = libcst()
     bom = b"\xef\xbb\xbf" if data.startswith(b"\xef\xbb\xbf") else b""
@@ -68,6 +69,10 @@ def rewritten(data: bytes, edits: Sequence[Edit]) -> bytes:
         module = cst.parse_module(data[len(bom) :])
     except cst.ParserSyntaxError as error:
         raise WeightliftError(f"libcst cannot parse it: {error.message}") from None
+    if module.bytes != data[len(bom) :]:
+        raise WeightliftError(
+            "libcst does not keep all of it: form feeds or backslashes in front of a line, old line ends"
+        )
     try:
         targets = _targets(cst, module, edits)
         changed = module.visit(_replacing(cst, targets))
