@@ -20,7 +20,7 @@ from weightlift.errors import WeightliftError
 from lint_fixtures import FIXTURES
 from lint_mutations import mutated, notebook_of, parses
 
-CASES = int(os.environ.get("WEIGHTLIFT_CASES", "120"))
+CASES = int(os.environ.get("WEIGHTLIFT_CASES", "60"))
 TREE = os.environ.get("WEIGHTLIFT_TREE")
 BOM = b"\xef\xbb\xbf"
 BAD = b"import torch\nm.state_dict(torch.load(p))\n"

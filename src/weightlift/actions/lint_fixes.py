@@ -111,7 +111,10 @@ class _Group:
                 done = self._carried_out(taken | some, everything=refused_at_first is None)
                 taken |= some
             except (WeightliftError, ValueError) as error:
-                refused_at_first = refused_at_first or error
+                if refused_at_first is None:
+                    refused_at_first = error
+                    for path, data in self.old.items():
+                        _edited(path, data, [])  # where this fails already, every fix does
                 if len(some) == 1:
                     self._refused[some.pop()] = error
                     continue

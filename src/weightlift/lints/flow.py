@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from ..typed import TYPE_CHECKING
+from ..typed import TYPE_CHECKING, TypeAlias
 from . import kinds
 from .bindings import Binding, index, key_of, scope_of
 
@@ -15,19 +15,21 @@ _BLOCKS = ("body", "orelse", "finalbody", "handlers")
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
 _DEEPEST = 50
 """How many assignments are followed from what a name holds to what that was made from."""
+Path: TypeAlias = "dict[ast.AST, ast.AST | None]"
 _UNCONDITIONAL = (ast.With, ast.AsyncWith)
 
 
 class Known:
     """What has been found out about a file, kept with it."""
 
-    __slots__ = ("bindings", "depth", "kinds", "names", "uses")
+    __slots__ = ("bindings", "blocks", "depth", "kinds", "names", "uses")
 
     def __init__(self) -> None:
         self.bindings: dict[str, list[Binding]] | None = None
         self.uses: dict[tuple[ast.AST, str], set[str]] | None = None
         self.kinds: dict[ast.AST, str | None] = {}
         self.names: dict[ast.AST, str | None] = {}
+        self.blocks: dict[ast.AST, dict[ast.AST, str]] = {}
         self.depth = 0
 
 
@@ -125,7 +127,7 @@ class Flow:
     def _before(self, node: ast.AST, here: list[Binding]) -> list[Binding]:
         """Return those of a scope's bindings that reach a use: from the last that always runs, and around loops."""
         at = (node.lineno, node.col_offset)  # type: ignore[attr-defined]
-        above = {node, *self._file.ancestors(node)}
+        above = self._path(node)
         last = None
         reaching: list[Binding] = []
         for binding in here:
@@ -136,6 +138,8 @@ class Flow:
             else:
                 reaching.append(binding)
         loops = [loop for loop in above if isinstance(loop, _LOOPS) and getattr(loop, "iter", None) not in above]
+        if not loops:
+            return reaching
         anew = {last.owner, *self._file.ancestors(last.owner)} if last is not None else set()
         # a loop in which the last that always runs stands, or that is it, forgets what the turn before has bound
         for binding in here:
@@ -146,7 +150,16 @@ class Flow:
                 reaching.append(binding)
         return reaching
 
-    def _always_runs(self, binding: Binding, above: set[ast.AST]) -> bool:
+    def _path(self, node: ast.AST) -> Path:
+        """Return a node and those above it, each with the one on the way down from it."""
+        made: Path = {node: None}
+        below = node
+        for above in self._file.ancestors(node):
+            made[above] = below
+            below = above
+        return made
+
+    def _always_runs(self, binding: Binding, above: Path) -> bool:
         """Whether a binding runs whenever the use below it is reached: it stands before it, in a block around it."""
         owner = binding.owner
         if owner in above:
@@ -159,14 +172,22 @@ class Flow:
             statement, parent = parent, self._file.parents[parent]
         if isinstance(statement, _LOOPS) and statement is owner:
             return False  # it may have had nothing to go over
-        return any(
-            statement in block and any(other in above for other in block)
-            for name in _BLOCKS
-            if isinstance(block := getattr(parent, name, None), list)
-        )
+        inner = above.get(parent)
+        return inner is not None and self._block(parent, statement) == self._block(parent, inner) is not None
+
+    def _block(self, parent: ast.AST, part: ast.AST) -> str | None:
+        """Return which of the blocks of a statement a part of it stands in."""
+        blocks = self._known.blocks.get(parent)
+        if blocks is None:
+            blocks = self._known.blocks[parent] = {}
+            for name in _BLOCKS:
+                block = getattr(parent, name, None)
+                if isinstance(block, list):
+                    blocks.update(dict.fromkeys(block, name))
+        return blocks.get(part)
 
 
-def _comes_first(binding: Binding, above: set[ast.AST]) -> bool:
+def _comes_first(binding: Binding, above: Path) -> bool:
     """Whether a use is evaluated before what binds around it: in the value that is assigned, in what is gone over."""
     owner = binding.owner
     if isinstance(owner, ast.For | ast.AsyncFor):
