@@ -22,6 +22,8 @@ LOADS = [
     "import torch\nread = torch.load\nread(p)",
     "import torch\nt = torch\nt.load(p)",
     "import torch\r\nt = torch\r\nt.load(p)",
+    "# torch.load(p)\nimport torch\nx = torch.load(p)  # torch.load(p)",
+    "# what torch.load does\rimport torch\rtorch.load(p)",
 ]
 
 
@@ -47,6 +49,7 @@ def test_a_call_is_seen_under_every_name(text):
         "import torch\nmodel.load_state_dict(w)",
         "import mine\nmine.load(p)",
         "import json\njson.load(torch)",
+        "import torch\ndef f():\n    '''\n    >>> torch.load(p)\n    '''\n    # torch.load(p)",
     ],
 )
 def test_what_cannot_call_is_not_parsed(text):

@@ -15,7 +15,7 @@ from .rule import Rule
 IGNORE_FILE = b"weightlift: ignore-file"
 
 Requirement: TypeAlias = "tuple[tuple[bytes, ...], bytes | None]"
-"""One of these words has to be in the file, or what the regexp matches."""
+"""One of these words has to be in the code of the file, or what the regexp matches in it."""
 
 
 def prefilter(rules: Sequence[Rule]) -> Callable[[bytes], list[Rule]]:
@@ -61,7 +61,9 @@ class _Text:
     def _has(self, word: bytes) -> bool:
         known = self._known
         if word not in known:
-            known[word] = all(map(self._has, self._within[word])) and word in self._data
+            known[word] = (
+                all(map(self._has, self._within[word])) and word in self._data and _is_in_code(word, self._data)
+            )
         return known[word]
 
 
@@ -96,3 +98,14 @@ def _requirements(rule: Rule) -> list[Requirement]:
 def _shortest(words: set[bytes]) -> tuple[bytes, ...]:
     """Return those of some words that have none of the others in them: whatever has one of all has one of these."""
     return tuple(sorted(word for word in words if not any(other in word for other in words if other != word)))
+
+
+def _is_in_code(word: bytes, data: bytes) -> bool:
+    """Whether a word that is in a file stands in it elsewhere than in comments on lines of their own and doctests."""
+    at = data.find(word)
+    while at >= 0:
+        before = data[data.rfind(b"\n", 0, at) + 1 : at]
+        if not before.lstrip().startswith((b"#", b">>>")) or b"\r" in before:
+            return True
+        at = data.find(word, at + 1)
+    return False
