@@ -19,6 +19,12 @@ if unexpected or not all(key.startswith("head.") for key in missing):
     raise RuntimeError(f"missing: {missing}; unexpected: {unexpected}")
 ```
 
+## Fix
+With plain torch there is none: which keys may be missing is not to be seen. With `--to weightlift`, where a load is in
+sight, it becomes `weightlift.load(model, path)`, or `weightlift.load(model, weights)` where the load stands elsewhere.
+Unsafe, since it is strict: it raises for what it does not know a place for, lists it, and has then loaded nothing; what
+may be missing is said by `missing=` or in a plan.
+
 ## What is left alone
 A result that is assigned, also to `_`, returned, printed or passed on.
 """
@@ -30,9 +36,11 @@ from collections.abc import Iterator
 
 from ..source_file import SourceFile, argument, is_constant, method
 from ..values import Found
+from ..with_weightlift import loaded
 
 NODES = (ast.Call,)
 EVERY = (b"load_state_dict", b"False")
+GRADE = "unsafe"
 
 
 def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
@@ -42,4 +50,6 @@ def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
         and file.is_discarded(node)
         and is_constant(argument(node, 1, "strict"), value=False)
     ):
-        yield Found(node, "strict=False returns the keys that did not match, and the result is thrown away")
+        given = argument(node, 0, "state_dict")
+        fix = loaded(node, given, file) if given is not None else None
+        yield Found(node, "strict=False returns the keys that did not match, and the result is thrown away", fix)

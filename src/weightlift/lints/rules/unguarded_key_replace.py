@@ -27,6 +27,11 @@ torch.nn.modules.utils.consume_prefix_in_state_dict_if_present(state_dict, "modu
 Unsafe: `k.removeprefix("module.")`. Where a part of the model was wrapped by itself, `encoder.module.weight`, or twice,
 the middle was meant too.
 
+With `--to weightlift`, `{k.replace("module.", ""): v for k, v in weights.items()}` becomes
+`weightlift.StateDict.of(weights).strip_prefix("module.").to_torch()`, which raises for a key without the prefix and
+keeps the versions; straight into a model, with nothing done with the result, it becomes `weightlift.load(model, path)`,
+which knows such prefixes and raises for all that does not fit. Unsafe.
+
 ## What is left alone
 Other texts: what stands before the dot of `module.` and `model.` is part of many longer names, what a converter of one
 known architecture replaces is not. Keys that were looked at: `startswith` or a match anywhere before in the same
@@ -43,6 +48,7 @@ from ..keys_of_state_dicts import looked_at, source_of_key
 from ..rewrites import replaced_by
 from ..source_file import SourceFile, is_constant, method
 from ..values import Fix, Found
+from ..with_weightlift import stripped
 
 NODES = (ast.Call,)
 WORDS = (b'replace("mod', b"replace('mod")
@@ -65,7 +71,13 @@ def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
     if source is None or looked_at(file, node, key, source):
         return
     eaten = _EATEN[prefix]
-    fix = Fix(
+    above = file.parent(node)
+    ours = (
+        stripped(above, file.text(node.args[0]), file)
+        if isinstance(above, ast.DictComp) and above.key is node
+        else None
+    )
+    fix = ours or Fix(
         "unsafe",
         "call removeprefix",
         (file.edit(node, replaced_by("{k}.removeprefix({p})", k="func.value", p="args.0.value")),),
