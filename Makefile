@@ -7,7 +7,7 @@ CORPUS := .corpus
 
 PAIRS := pairs
 
-.PHONY: help demo test check format corpus test-architectures test-converters test-inference test-decoding mapbench bench test-faults test-crash test-resume test-ranks test-differential fuzz compare-scanners changelog clean
+.PHONY: help demo test check format corpus test-architectures test-converters test-inference test-decoding mapbench bench test-faults test-crash test-resume test-ranks test-differential fuzz test-lint compare-scanners changelog clean
 help:  ## Say what can be made
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/'
 
@@ -50,6 +50,11 @@ bench: $(VENV)/.ready  ## The benchmarks of docs/performance.md, in a plain inst
 	$(BIN)/python benchmarks/bench_extract.py --python .venv-bench/bin/python --torch-python $(BIN)/python
 	$(BIN)/python benchmarks/bench_peers.py --torch-python $(BIN)/python
 	$(BIN)/python benchmarks/bench_plans.py --python .venv-bench/bin/python --torch-python $(BIN)/python
+	@test -e .venv-linters/.ready || { $(PYTHON) -m venv .venv-linters && .venv-linters/bin/python -m pip install --quiet \
+		--disable-pip-version-check ruff bandit && .venv-linters/bin/python -m pip install --quiet \
+		--disable-pip-version-check --no-deps --target .venv-linters/tree transformers && touch .venv-linters/.ready; }
+	$(BIN)/python benchmarks/bench_lint.py .venv-linters/tree --python .venv-bench/bin/python \
+		--linters-python .venv-linters/bin/python
 	@test -e .venv-orbax/.ready || { $(PYTHON) -m venv .venv-orbax && .venv-orbax/bin/python -m pip install --quiet \
 		--disable-pip-version-check orbax-checkpoint && touch .venv-orbax/.ready; }
 	$(BIN)/python benchmarks/bench_training.py --torch-python $(BIN)/python --orbax-python .venv-orbax/bin/python
@@ -71,7 +76,7 @@ test-crash: $(VENV)/.ready  ## Crashes of saves, ours and others', replayed at e
 	PYTHONPATH=tests $(BIN)/python -m crash.run --table .crash
 
 clean:  ## Remove everything that can be made again
-	rm -rf .venv .venv-bench .venv-demo .venv-architectures .venv-orbax .venv-scanners .crash.json .crash.md .scanners.json .fuzz .corpus demo/files build dist .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv .venv-bench .venv-demo .venv-architectures .venv-orbax .venv-linters .venv-scanners .crash.json .crash.md .scanners.json .fuzz .corpus demo/files build dist .mypy_cache .ruff_cache .hypothesis
 
 test-inference: $(VENV)/.ready  ## 10,000 random changes of known structures: no sure line may be wrong
 	WEIGHTLIFT_CASES=10000 $(BIN)/python -m pytest tests/mapping/test_infer.py
@@ -102,6 +107,9 @@ fuzz: $(VENV)/.ready  ## Changed files of every kind for an hour (FUZZ_SECONDS, 
 
 test-differential: $(VENV)/.ready  ## 100,000 random pickles and 10,000 torch files, read as pickle and torch read them
 	WEIGHTLIFT_CASES=100000 $(BIN)/python -m pytest tests/fuzz/test_differential.py
+
+test-lint: $(VENV)/.ready  ## 20,000 source files and notebooks changed at random, linted and fixed (TREE=folder for more to start from)
+	WEIGHTLIFT_CASES=20000 WEIGHTLIFT_TREE=$(TREE) $(BIN)/python -m pytest tests/lints/test_lint_robustness.py
 
 SCANNERS := picklescan modelscan fickling modelaudit-picklescan
 compare-scanners: $(VENV)/.ready  ## Our verdicts beside other scanners' and torch's: docs/security.md (Linux, half an hour)

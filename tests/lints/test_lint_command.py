@@ -49,7 +49,7 @@ def paths(found):
 
 def test_the_page(project, capsys):
     """A line for each finding in the order of files and lines, with how it is fixed, and a line that counts."""
-    project({"b.py": BAD, "a.py": "x = (\n# state_dict(", "c.py": "pass\n"})
+    project({"b.py": BAD, "a.py": "x = (load_state_dict(False)", "c.py": "pass\n"})
     assert main(["lint", "."]) == 2
     assert capsys.readouterr().out == (
         "a.py:1:5: WL901 it cannot be parsed: '(' was never closed\n"

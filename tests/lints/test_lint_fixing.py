@@ -239,7 +239,7 @@ def test_one_fix_over_two_files_is_made_in_both_or_in_neither(tmp_path):
     def fixed(column):
         rename = rewrites.wrapped("g")
         edits = (Edit(1, 1, 1, 5, rename), Edit(1, column, 1, 5, rename, path=str(other)))
-        run = Run(list(lint_targets([tmp_path], Configurations(Asked()))))
+        run = Run(list(lint_targets([tmp_path], Configurations(Asked()), [])))
         place = (str(one), 1, 1, 1, 5)
         run.diagnostics = [Diagnostic("WL101", "x", *place, "x", Fix("safe", "x", edits))]
         return fix_files(run, unsafe=False), [each.code for each in run.unreadable]

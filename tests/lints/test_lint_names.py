@@ -55,6 +55,7 @@ def test_a_name_that_may_be_another_is_nothing(text):
 
 
 MADE = "class A:\n  def __init__(self):\n    self.m = nn.Linear(1, 1)\n"
+GIVEN = MADE.replace("nn.Linear(1, 1)", "m") + "  def g(self):\n"
 HOLDS = {
     "m = nn.Linear(1, 1)\nuse(m)": "module",
     "m = nn.Linear(1, 1).to(d).eval()\nuse(m)": "module",
@@ -86,6 +87,16 @@ HOLDS = {
     MADE + "  def g(self):\n    self.m = torch.load(p)\n  def f(self):\n    use(self.m)": None,
     "a, b = nn.Linear(1, 1), torch.load(p)\nuse(a)": "module",
     "m = m\nuse(m)": None,
+    "sd = m.state_dict()\nsd = {k: v for k, v in use(sd).items()}": "state_dict",
+    "sd = m.state_dict()\nuse([sd for sd in sd])": None,
+    "sd = m.state_dict()\nx = [i for a in b for i in use(sd)]": "state_dict",
+    "def f(sd=use(nn.Linear(1, 1))):\n    pass": "module",
+    "m = nn.Linear(1, 1)\ndef f(m=use(m)):\n    pass": "module",
+    "m = nn.Linear(1, 1)\nfor m in use(m):\n    pass": "module",
+    "m = nn.Linear(1, 1)\nwith use(m) as m:\n    pass": "module",
+    GIVEN + "    self.m.parameters()\n  def f(self):\n    use(self.m)": "module",
+    GIVEN + "    self.m.parameters()\n    self.m.zero_grad()\n    self.m.step()\n  def f(self):\n    use(self.m)": None,
+    "class A:\n  def g(self):\n    self.m.eval().train()\nclass B:\n  def f(self):\n    use(self.m)": None,
     "m = nn.Linear(1, 1)\ndef g():\n    global m\n    m = torch.load(p)\ndef f():\n    use(m)": None,
     "m = nn.Linear(1, 1)\n" + "m = m.to(d)\n" * 2000 + "use(m)": None,
     "m = nn.Linear(1, 1)\n" + "m = m.to(d)\n" * 20 + "use(m)": "module",
@@ -97,6 +108,26 @@ def test_what_a_name_holds(text, kind):
     """What a name holds is known where every assignment that reaches its use agrees, and is None elsewhere."""
     file, node = used("import torch\nfrom torch import nn\n" + text)
     assert file.holds(node) == kind
+
+
+REACHES = {
+    "for k in a:\n    use(k)\n    k = k[7:]": [1],
+    "for i in a:\n    for k in b:\n        use(k)\n        k = k[7:]": [2],
+    "k = 1\nfor i in a:\n    use(k)\n    k = k[7:]": [1, 4],
+    "for i in a:\n    k = 1\n    use(k)\n    k = k[7:]": [2],
+    "k = 1\nfor k in use(k):\n    k = 2": [1],
+    "k = 1\nfor i in a:\n    for k in use(k):\n        pass": [1, 3],
+    "while a:\n    use(k)\n    k = k[7:]": [3],
+    "for k in a:\n    k = k[7:]\n    use(k)": [2],
+    "for k in a:\n    if b:\n        k = k[7:]\n    use(k)": [1, 3],
+}
+
+
+@pytest.mark.parametrize(("text", "lines"), REACHES.items())
+def test_which_assignments_reach_a_use(text, lines):
+    """An assignment reaches a use if it may be the last that ran; what a loop binds anew each turn forgets the last."""
+    file, node = used(text)
+    assert sorted(binding.owner.lineno for binding in file.flow.reaching(node)) == lines
 
 
 def test_places_count_characters():

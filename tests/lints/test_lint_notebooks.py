@@ -7,6 +7,7 @@ import json
 import pytest
 
 import weightlift as wl
+from weightlift.lints.config import Asked, Configurations
 
 CELLS = [
     {"cell_type": "markdown", "metadata": {}, "source": ["model.state_dict(torch.load(p))"]},
@@ -61,7 +62,15 @@ def test_a_fix_changes_its_cell_alone(tmp_path, layout):
 def test_what_is_no_notebook_is_reported(tmp_path, text):
     """A file that is no notebook is unreadable, and stays as it is."""
     path = tmp_path / "a.ipynb"
-    path.write_text(text + " state_dict( load_state_dict", "utf-8")
+    path.write_text(text + " load_state_dict False", "utf-8")
     found = wl.lint(path, fix=True)
     assert [each.code for each in found.unreadable] == ["WL901"]
     assert found.exit_code == 2
+
+
+def test_words_are_looked_for_in_the_source_of_cells(tmp_path):
+    """Quotes and line ends that JSON escapes do not hide what a rule looks for."""
+    source = 't = torch\nt.load(p)\nfor k in state_dict:\n    k.replace("module.", "")\n'
+    data = json.dumps({"cells": [{"cell_type": "code", "source": [source]}]}).encode()
+    configured = Configurations(Asked(select=("WL403", "WL301"), torch_min=(2, 1))).of(str(tmp_path))
+    assert [rule.code for rule in configured.rules_for("a.ipynb", data)] == ["WL301", "WL403"]

@@ -10,7 +10,7 @@ from ..lints.config import Asked, Configurations, Configured, target, version
 from ..lints.pairs import Project
 from ..lints.rule import Rule
 from ..lints.source_file import SourceFile
-from ..lints.table import BROKEN_FILE
+from ..lints.table import BROKEN_FILE, FAILED_RULE
 from ..lints.values import Diagnostic
 from ..values import dataclass
 from .lint_targets import Target, lint_targets
@@ -20,8 +20,8 @@ from .lint_targets import Target, lint_targets
 class Lint:
     """What was found. `files` counts those that were looked at; `exit_code` is 0 clean, 1 findings, 2 unreadable files.
 
-    `unreadable` are the files that could not be read, parsed or written, each as a diagnostic (WL901, WL902); none of
-    them was changed. `fixed` are the findings that are there no more.
+    `unreadable` are the files that could not be read or parsed (WL901), the fixes that could not be carried out or
+    written (WL902) and the rules that failed on a file (WL903). `fixed` are the findings that are there no more.
     """
 
     files: int
@@ -61,7 +61,10 @@ def lint(
         None if torch_min is None else version(torch_min),
         None if to is None else target(to),
     )
-    found = Run(list(lint_targets(paths, Configurations(asked))))
+    closed: list[tuple[str, str]] = []
+    found = Run(list(lint_targets(paths, Configurations(asked), closed)))
+    for path, why in closed:
+        found.broken(path, why)
     found.check()
     fixed: list[Diagnostic] = []
     if fix and any(diagnostic.fix for diagnostic in found.diagnostics):
@@ -81,6 +84,8 @@ class Run:
         self.project = Project(list(self.targets))
         self.diagnostics: list[Diagnostic] = []
         self.unreadable: list[Diagnostic] = []
+        self.contents: dict[str, bytes] = {}
+        """What was in the files with something to fix when they were looked at."""
 
     def check(self) -> None:
         """Look at every file."""
@@ -91,7 +96,10 @@ class Run:
             except OSError as error:
                 self.broken(path, f"it cannot be read: {error.strerror}")
                 continue
-            self.diagnostics += self.check_file(path, data)
+            found = self.check_file(path, data)
+            if any(each.fix for each in found):
+                self.contents[path] = data
+            self.diagnostics += found
 
     def check_file(self, path: str, data: bytes) -> list[Diagnostic]:
         """Return what is found in a file of these bytes; one that cannot be parsed is put with the unreadable."""
@@ -101,8 +109,11 @@ class Run:
             return []
         try:
             if path.endswith(".ipynb"):
-                return self._check_notebook(path, data, rules)
-            return check_file(SourceFile(path, data, configured.settings, self.project), rules)
+                found = self._check_notebook(path, data, rules)
+            else:
+                found = check_file(SourceFile(path, data, configured.settings, self.project), rules)
+            self.unreadable += [each for each in found if each.code == FAILED_RULE]
+            return [each for each in found if each.code != FAILED_RULE]
         except SyntaxError as error:
             self.broken(path, f"it cannot be parsed: {error.msg}", error.lineno or 1, error.offset or 1)
         except (ValueError, RecursionError, MemoryError) as error:

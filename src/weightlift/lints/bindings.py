@@ -14,6 +14,7 @@ Kind = Literal["assign", "parameter", "import", "other"]
 _COMPREHENSIONS = (ast.ListComp, ast.SetComp, ast.DictComp, ast.GeneratorExp)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef, ast.Lambda)
 SCOPES = (*_FUNCTIONS, *_COMPREHENSIONS, ast.ClassDef, ast.Module)
+_ARE_SCOPES = frozenset(SCOPES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,16 +46,24 @@ def key_of(node: ast.AST) -> str | None:
 
 def scope_of(file: SourceFile, node: ast.AST) -> ast.AST:
     """Return what a node's names are looked up in first: function, comprehension, class or module."""
-    inner = node
-    for above in file.ancestors(node):
-        if isinstance(above, SCOPES) and not _outside(above, inner):
+    parents = file.parents
+    below, inner, above = None, node, parents.get(node)
+    while above is not None:
+        if above.__class__ in _ARE_SCOPES and not _outside(above, inner, below):
             return above
-        inner = above
+        below, inner, above = inner, above, parents.get(above)
     return file.tree
 
 
-def _outside(scope: ast.AST, inner: ast.AST) -> bool:
-    """Whether a part of a definition is evaluated where the definition stands: decorators, bases, annotations."""
+def _outside(scope: ast.AST, inner: ast.AST, below: ast.AST | None) -> bool:
+    """Whether a part of a scope is evaluated around it: decorators, bases, defaults, what a comprehension goes over.
+
+    `inner` is the part right below the scope and `below` the one right below that.
+    """
+    if isinstance(inner, ast.comprehension):
+        return inner is scope.generators[0] and below is inner.iter  # type: ignore[attr-defined]
+    if isinstance(inner, ast.arguments):
+        return below in inner.defaults or below in inner.kw_defaults
     if isinstance(scope, ast.FunctionDef | ast.AsyncFunctionDef):
         return inner in scope.decorator_list or inner is scope.returns
     if isinstance(scope, ast.ClassDef):
@@ -75,6 +84,7 @@ class _Index:
     def __init__(self, file: SourceFile, made: dict[str, list[Binding]]) -> None:
         self.file = file
         self.made = made
+        self.scopes: dict[ast.AST, ast.AST] = {}
         said = file.nodes.get(ast.Global, ())
         self.globals = {(scope_of(file, each), name) for each in said for name in each.names}
 
@@ -157,6 +167,11 @@ class _Index:
 
     def scope(self, owner: ast.AST) -> ast.AST:
         """Return the scope that an owner binds in; a walrus in a comprehension does so around it."""
+        if isinstance(owner, ast.stmt):  # the statements of a block are many, their scope is one
+            block = self.file.parents[owner]
+            if block not in self.scopes:
+                self.scopes[block] = scope_of(self.file, owner)
+            return self.scopes[block]
         scope = scope_of(self.file, owner)
         while isinstance(owner, ast.NamedExpr) and isinstance(scope, _COMPREHENSIONS):
             scope = scope_of(self.file, scope)

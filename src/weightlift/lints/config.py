@@ -35,6 +35,8 @@ class Configured:
 
     def rules_for(self, path: str, data: bytes) -> list[Rule]:
         """Return the rules that look at a file: chosen, not ignored for its path, and its bytes have their words."""
+        if path.endswith(".ipynb"):
+            data = data.replace(b"\\n", b"\n").replace(b'\\"', b'"')  # what source looks like in JSON
         rules = self.concerned(data)
         if rules and self.settings.per_file_ignores:
             quiet = [codes for pattern, codes in self.settings.per_file_ignores if _matches(path, self.folder, pattern)]

@@ -60,7 +60,8 @@ def rewritten(data: bytes, edits: Sequence[Edit]) -> bytes:
     """Return a file's bytes with the edits carried out and the imports added.
 
     Raises:
-        WeightliftError: No node spans the place of an edit, or what comes out is not Python; nothing is to be written.
+        WeightliftError: libcst would lose something, no node spans the place of an edit, or what comes out is not
+            Python; nothing is to be written.
     """
     cst = libcst()
     bom = b"\xef\xbb\xbf" if data.startswith(b"\xef\xbb\xbf") else b""
@@ -68,11 +69,20 @@ def rewritten(data: bytes, edits: Sequence[Edit]) -> bytes:
         module = cst.parse_module(data[len(bom) :])
     except cst.ParserSyntaxError as error:
         raise WeightliftError(f"libcst cannot parse it: {error.message}") from None
-    targets = _targets(cst, module, edits)
-    changed = module.visit(_replacing(cst, targets))
-    for name in sorted({name for edit in edits for name in edit.imports}):
-        changed = _with_import(cst, changed, name)
-    made: bytes = bom + changed.bytes
+    if module.bytes != data[len(bom) :]:
+        raise WeightliftError(
+            "libcst does not keep all of it: form feeds or backslashes in front of a line, old line ends"
+        )
+    try:
+        targets = _targets(cst, module, edits)
+        changed = module.visit(_replacing(cst, targets))
+        for name in sorted({name for edit in edits for name in edit.imports}):
+            changed = _with_import(cst, changed, name)
+        made: bytes = bom + changed.bytes
+    except WeightliftError:
+        raise
+    except Exception as error:  # a rewrite that does not fit what it is handed, or nesting that is too deep
+        raise WeightliftError(f"libcst fails on it: {type(error).__name__}: {error}") from error
     try:
         ast.parse(made)
     except (SyntaxError, ValueError) as error:

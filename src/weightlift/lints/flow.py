@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 
-from ..typed import TYPE_CHECKING
+from ..typed import TYPE_CHECKING, TypeAlias
 from . import kinds
 from .bindings import Binding, index, key_of, scope_of
 
@@ -15,18 +15,21 @@ _BLOCKS = ("body", "orelse", "finalbody", "handlers")
 _LOOPS = (ast.For, ast.AsyncFor, ast.While)
 _DEEPEST = 50
 """How many assignments are followed from what a name holds to what that was made from."""
+Path: TypeAlias = "dict[ast.AST, ast.AST | None]"
 _UNCONDITIONAL = (ast.With, ast.AsyncWith)
 
 
 class Known:
     """What has been found out about a file, kept with it."""
 
-    __slots__ = ("bindings", "depth", "kinds", "uses")
+    __slots__ = ("bindings", "blocks", "depth", "kinds", "names", "uses")
 
     def __init__(self) -> None:
         self.bindings: dict[str, list[Binding]] | None = None
         self.uses: dict[tuple[ast.AST, str], set[str]] | None = None
         self.kinds: dict[ast.AST, str | None] = {}
+        self.names: dict[ast.AST, str | None] = {}
+        self.blocks: dict[ast.AST, dict[ast.AST, str]] = {}
         self.depth = 0
 
 
@@ -97,15 +100,21 @@ class Flow:
         return known.kinds[node]
 
     def used_as(self, node: ast.AST) -> set[str]:
-        """Return the attributes that are taken of a name anywhere in the scope where it stands."""
-        if self._known.uses is None:
-            self._known.uses = {}
+        """Return the attributes that are taken of a name in the scope where it stands, of `self.x` in the class."""
+        uses = self._known.uses
+        if uses is None:
+            uses = self._known.uses = {}
             for attribute in self._file.nodes.get(ast.Attribute, ()):
                 key = key_of(attribute.value)
                 if key is not None:
-                    scope = scope_of(self._file, attribute)
-                    self._known.uses.setdefault((scope, key), set()).add(attribute.attr)
-        return self._known.uses.get((scope_of(self._file, node), key_of(node) or ""), set())
+                    uses.setdefault((self._home(attribute, key), key), set()).add(attribute.attr)
+        key = key_of(node) or ""
+        return uses.get((self._home(node, key), key), set())
+
+    def _home(self, node: ast.AST, key: str) -> ast.AST:
+        """Return where a name means one thing: its scope, for an attribute of `self` the class."""
+        inside = self._file.class_of(node) if key.startswith("self.") else None
+        return inside or scope_of(self._file, node)
 
     def _of_attribute(self, node: ast.AST) -> list[Binding]:
         """Return the bindings of `self.x` in the other methods of the class."""
@@ -118,26 +127,39 @@ class Flow:
     def _before(self, node: ast.AST, here: list[Binding]) -> list[Binding]:
         """Return those of a scope's bindings that reach a use: from the last that always runs, and around loops."""
         at = (node.lineno, node.col_offset)  # type: ignore[attr-defined]
-        above = {node, *self._file.ancestors(node)}
+        above = self._path(node)
         last = None
         reaching: list[Binding] = []
         for binding in here:
-            if binding.at >= at or _is_value_of(binding, above):
+            if binding.at >= at or _comes_first(binding, above):
                 continue
             if binding.kind == "parameter" or self._always_runs(binding, above):
                 last, reaching = binding, [binding]
             else:
                 reaching.append(binding)
-        loops = [loop for loop in above if isinstance(loop, _LOOPS)]
+        loops = [loop for loop in above if isinstance(loop, _LOOPS) and getattr(loop, "iter", None) not in above]
+        if not loops:
+            return reaching
+        anew = {last.owner, *self._file.ancestors(last.owner)} if last is not None else set()
+        # a loop in which the last that always runs stands, or that is it, forgets what the turn before has bound
         for binding in here:
-            if binding in reaching or (binding.at < at and not _is_value_of(binding, above)):
+            if binding in reaching or (binding.at < at and not _comes_first(binding, above)):
                 continue
-            around = [loop for loop in loops if loop in self._file.ancestors(binding.owner)]
-            if any(last is None or loop not in self._file.ancestors(last.owner) for loop in around):
+            around = set(self._file.ancestors(binding.owner))
+            if any(loop in around and loop not in anew for loop in loops):
                 reaching.append(binding)
         return reaching
 
-    def _always_runs(self, binding: Binding, above: set[ast.AST]) -> bool:
+    def _path(self, node: ast.AST) -> Path:
+        """Return a node and those above it, each with the one on the way down from it."""
+        made: Path = {node: None}
+        below = node
+        for above in self._file.ancestors(node):
+            made[above] = below
+            below = above
+        return made
+
+    def _always_runs(self, binding: Binding, above: Path) -> bool:
         """Whether a binding runs whenever the use below it is reached: it stands before it, in a block around it."""
         owner = binding.owner
         if owner in above:
@@ -150,13 +172,26 @@ class Flow:
             statement, parent = parent, self._file.parents[parent]
         if isinstance(statement, _LOOPS) and statement is owner:
             return False  # it may have had nothing to go over
-        return any(
-            statement in block and any(other in above for other in block)
-            for name in _BLOCKS
-            if isinstance(block := getattr(parent, name, None), list)
-        )
+        inner = above.get(parent)
+        return inner is not None and self._block(parent, statement) == self._block(parent, inner) is not None
+
+    def _block(self, parent: ast.AST, part: ast.AST) -> str | None:
+        """Return which of the blocks of a statement a part of it stands in."""
+        blocks = self._known.blocks.get(parent)
+        if blocks is None:
+            blocks = self._known.blocks[parent] = {}
+            for name in _BLOCKS:
+                block = getattr(parent, name, None)
+                if isinstance(block, list):
+                    blocks.update(dict.fromkeys(block, name))
+        return blocks.get(part)
 
 
-def _is_value_of(binding: Binding, above: set[ast.AST]) -> bool:
-    """Whether the use stands in the very expression that the binding assigns."""
+def _comes_first(binding: Binding, above: Path) -> bool:
+    """Whether a use is evaluated before what binds around it: in the value that is assigned, in what is gone over."""
+    owner = binding.owner
+    if isinstance(owner, ast.For | ast.AsyncFor):
+        return owner.iter in above
+    if isinstance(owner, ast.With | ast.AsyncWith):
+        return any(item.context_expr in above for item in owner.items)
     return binding.value is not None and binding.value in above

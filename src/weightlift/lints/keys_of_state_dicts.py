@@ -34,27 +34,23 @@ def source_of_key(file: SourceFile, node: ast.AST, depth: int = 0) -> ast.expr |
     return None
 
 
-def kinds_before(file: SourceFile, node: ast.expr) -> set[str | None]:
-    """Return the kinds of all that a name may have been given up to here; that of any other expression."""
-    values = values_before(file, node)
+def possible_kinds(file: SourceFile, node: ast.expr) -> set[str | None]:
+    """Return the kinds of all that a name may have been given, as far as it is seen; that of any other expression."""
+    values = possible_values(file, node)
     return {file.holds(value) for value in values} if values else {file.holds(node)}
 
 
-def values_before(file: SourceFile, node: ast.expr) -> list[ast.expr]:
-    """Return what a name may have been given in the statements above the one that it stands in.
-
-    A comprehension's own assignment, `sd = {... for k in sd}`, is not among them.
-    """
-    line = file.statement(node).lineno
-    return [each.value for each in file.flow.reaching(node) if each.value is not None and each.at[0] < line]
+def possible_values(file: SourceFile, node: ast.expr) -> list[ast.expr]:
+    """Return what a name may have been given where it is used, as far as it is seen."""
+    return [binding.value for binding in file.flow.reaching(node) if binding.value is not None]
 
 
 def is_state_dict(file: SourceFile, node: ast.expr) -> bool:
     """Whether an expression is a state dict: made or loaded as one, or named for what it is."""
-    if _is_named_so(node) or kinds_before(file, node) & {"state_dict", "loaded"}:
+    if _is_named_so(node) or possible_kinds(file, node) & {"state_dict", "loaded"}:
         return True
     owner = node.value if isinstance(node, ast.Subscript) else method(node, "get", "pop")
-    return owner is not None and "loaded" in kinds_before(file, owner)
+    return owner is not None and "loaded" in possible_kinds(file, owner)
 
 
 def looked_at(file: SourceFile, node: ast.expr, key: ast.Name, source: ast.expr) -> bool:

@@ -116,14 +116,15 @@ def _of_name(file: SourceFile, node: ast.AST) -> str | None:
 
 
 def _by_attributes(file: SourceFile, node: ast.AST) -> str | None:
-    """Return the kind of what is not seen being made, from what is taken of it in the same scope."""
+    """Return the kind of what is not seen being made, from what its scope, or class for `self.x`, takes of it."""
     if isinstance(node, ast.Attribute) and node.attr == "module" and file.holds(node.value) == "module":
         return "module"
     used = file.flow.used_as(node)
-    if used & _OF_OPTIMIZERS or {"zero_grad", "step"} <= used:
-        return "optimizer"
-    if used & _OF_MODULES - {"load_state_dict"} or {"load_state_dict", "eval"} <= used or {"eval", "train"} <= used:
-        return "module"
+    as_optimizer = bool(used & _OF_OPTIMIZERS) or {"zero_grad", "step"} <= used
+    as_module = bool(used & _OF_MODULES - {"load_state_dict"}) or {"load_state_dict", "eval"} <= used
+    as_module = as_module or {"eval", "train"} <= used
+    if as_optimizer or as_module:
+        return None if as_optimizer and as_module else "optimizer" if as_optimizer else "module"
     if {"step", "get_last_lr"} <= used:
         return "scheduler"
     return "scaler" if {"scale", "unscale_"} <= used or {"scale", "update", "step"} <= used else None

@@ -28,11 +28,19 @@ class Names:
         A name that nothing in the file binds is itself: `torch.load` in a snippet without imports, `open`. A class or
         function of the file is None, as it is nobody else's.
         """
+        if not isinstance(node, ast.Name | ast.Attribute) or depth > _DEEPEST:
+            return None
+        known = self._file.known.names
+        if node not in known:
+            known[node] = self._qualified(node, depth)
+        return known[node]
+
+    def _qualified(self, node: ast.AST, depth: int) -> str | None:
         tail: list[str] = []
         while isinstance(node, ast.Attribute):
             tail.append(node.attr)
             node = node.value
-        if not isinstance(node, ast.Name) or depth > _DEEPEST:
+        if not isinstance(node, ast.Name):
             return None
         bindings = self._file.flow.in_sight(node)
         if not bindings:

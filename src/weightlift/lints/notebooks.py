@@ -110,31 +110,30 @@ def _is_magic(line: str) -> bool:
 
 
 def _cells(text: str) -> list[Cell]:
-    """Return the code cells of a notebook with the places of their sources."""
+    """Return the code cells of a notebook with the places of their sources; one without a source is passed over."""
     try:
-        document = json.loads(text)
-        cells = document["cells"]
-        kinds = [(cell["cell_type"], cell["source"]) for cell in cells]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        cells = [(cell.get("cell_type"), cell.get("source")) for cell in json.loads(text)["cells"]]
+        spans = _source_spans(text)
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
         raise ValueError(f"no notebook: {type(error).__name__}: {error}") from None
-    spans = _source_spans(text)
     found = []
-    for i, ((kind, source), (begin, end)) in enumerate(zip(kinds, spans, strict=True), 1):
-        whole = "".join(source) if isinstance(source, list) else source
-        if kind == "code" and whole:
-            found.append(Cell(i, whole, begin, end))
+    for number, ((kind, source), span) in enumerate(zip(cells, spans, strict=True), 1):
+        if kind != "code" or span is None:
+            continue
+        lines = source if isinstance(source, list) else [source]
+        if not all(isinstance(line, str) for line in lines):
+            raise ValueError(f"no notebook: the source of cell {number} is no text")
+        if whole := "".join(lines):
+            found.append(Cell(number, whole, *span))
     return found
 
 
-def _source_spans(text: str) -> list[tuple[int, int]]:
-    """Return where the value of `source` begins and ends, for each cell."""
+def _source_spans(text: str) -> list[tuple[int, int] | None]:
+    """Return where the value of `source` begins and ends, for each cell; None for one without."""
     spans = []
-    for name, begin in _members(text, _skip(text, 0)):
-        if name != "cells":
-            continue
-        for cell in _elements(text, begin):
-            inner = dict(_members(text, cell))
-            spans.append((inner["source"], _end(text, inner["source"])))
+    for cell in _elements(text, dict(_members(text, _skip(text, 0)))["cells"]):
+        begin = dict(_members(text, cell)).get("source")
+        spans.append(None if begin is None else (begin, _end(text, begin)))
     return spans
 
 

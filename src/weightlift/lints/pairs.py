@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from ..typed import TYPE_CHECKING
 from .pair_records import Helper, Loaded, Records, Saved, calls_of, records, saved
@@ -17,7 +17,7 @@ from .source_file import SourceFile, argument
 if TYPE_CHECKING:
     from .pair_records import Place
 
-_SAVES_OR_LOADS = re.compile(rb"\b(?:save|load)(?:\s*\(| as )")
+_SAVES_OR_LOADS = (b"save(", b"load(", b"save (", b"load (", b"save as ", b"load as ", b"torch.save", b"torch.load")
 
 
 class Project:
@@ -67,7 +67,7 @@ class Project:
 
     def _found(self) -> tuple[tuple[Saved, ...], tuple[Loaded, ...]]:
         if self._pairs is None:
-            every = [self._of(path, data) for path, data in self._read(_SAVES_OR_LOADS) if b"torch" in data]
+            every = [self._of(path, data) for path, data in self._read(_saves_or_loads)]
             saves = [each for one in every for each in one.saves]
             loads = [each for one in every for each in one.loads]
             helpers = [each for one in every for each in one.helpers]
@@ -84,7 +84,7 @@ class Project:
         for helper in helpers:
             by_name.setdefault(helper.name, []).append(helper)
         names = b"|".join(re.escape(name.encode()) for name in sorted(by_name))
-        for path, data in self._read(re.compile(rb"\b(?:" + names + rb")\s*\(")):
+        for path, data in self._read(re.compile(rb"\b(?:" + names + rb")\s*\(").search):
             file = _parsed(path, data)
             if file is None:
                 continue
@@ -102,8 +102,8 @@ class Project:
             self._records[path] = kept
         return kept[1]
 
-    def _read(self, words: re.Pattern[bytes]) -> Iterator[tuple[str, bytes]]:
-        """Yield the files whose bytes match, with these; what cannot be read is reported where it is checked."""
+    def _read(self, has_words: Callable[[bytes], object]) -> Iterator[tuple[str, bytes]]:
+        """Yield the files whose bytes have these words, with them; what cannot be read is told where it is checked."""
         for path in self._paths:
             data = self._contents.get(path)
             if data is None:
@@ -112,8 +112,12 @@ class Project:
                         data = file.read()
                 except OSError:
                     continue
-            if words.search(data):
+            if has_words(data):
                 yield path, data
+
+
+def _saves_or_loads(data: bytes) -> bool:
+    return b"torch" in data and any(word in data for word in _SAVES_OR_LOADS)
 
 
 def _parsed(path: str, data: bytes) -> SourceFile | None:

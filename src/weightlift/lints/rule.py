@@ -20,7 +20,11 @@ Check = Callable[[Any, "SourceFile"], Iterable[Found] | None]
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One rule. `words`: a file without any of them is not looked at, nor one without all of `every`."""
+    """One rule. Looked at are files with one of `words`, all of `every`, what `pattern` matches and one of `calls`.
+
+    What a rule does not name it does not ask for. `calls` are functions by their full names (`torch.load`); a file that
+    can call one of them under another name is looked at too.
+    """
 
     code: str
     name: str
@@ -29,6 +33,8 @@ class Rule:
     nodes: tuple[type[ast.AST], ...]
     words: tuple[bytes, ...]
     every: tuple[bytes, ...]
+    calls: tuple[str, ...]
+    pattern: bytes | None
     check: Check
     grade: Grade | None
     on_by_default: bool
@@ -83,8 +89,10 @@ def _read(code: str) -> Rule:
         summary=summary.rstrip("."),
         page=page,
         nodes=module.NODES,
-        words=module.WORDS,
+        words=getattr(module, "WORDS", ()),
         every=getattr(module, "EVERY", ()),
+        calls=getattr(module, "CALLS", ()),
+        pattern=getattr(module, "PATTERN", None),
         check=module.check,
         grade=getattr(module, "GRADE", None),
         on_by_default=getattr(module, "ON_BY_DEFAULT", True),

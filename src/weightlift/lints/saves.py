@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from .source_file import SourceFile
 
 _SAVES = ("torch.save", "torch.serialization.save")
-_PICKLES = tuple(
-    f"{module}.{name}" for module in ("pickle", "cPickle", "dill", "cloudpickle") for name in ("dump", "dumps")
-)
+_PICKLES = tuple(f"{module}.{name}" for module in ("pickle", "dill", "cloudpickle") for name in ("dump", "dumps"))
+SAVES_AND_DUMPS = (*_SAVES, *_PICKLES, "joblib.dump")
+"""What writes objects as they are, to a file or into bytes."""
 _DICTS = ("dict", "collections.OrderedDict")
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 _NO_NODES = frozenset({"ctx", "op", "ops", "id", "attr", "kind", "level", "module", "type_comment", "type_ignores"})
 _FIELDS: dict[type, tuple[str, ...]] = {}
+_LAST_NAMES: dict[tuple[str, ...], frozenset[str]] = {}
 
 
 class SourceFile:
@@ -32,7 +33,8 @@ class SourceFile:
         """Parse and walk a file.
 
         Raises:
-            SyntaxError: The file is not Python (ValueError for null bytes, RecursionError for absurd nesting).
+            SyntaxError: The file is not Python (ValueError for null bytes and text that is not in the encoding that it
+                declares, RecursionError for absurd nesting).
         """
         self.path = path
         self.data = data
@@ -41,7 +43,7 @@ class SourceFile:
         self.tree = parsed(data)
         self.nodes, self.parents = _walk(self.tree)
         self.known = Known()
-        self._lines: list[str] | None = None
+        self._lines: list[str] | None = None if data.isascii() else decoded(data)
 
     @property
     def names(self) -> Names:
@@ -115,10 +117,10 @@ class SourceFile:
 
     def calls(self, node: ast.AST | None, *names: str) -> bool:
         """Whether a node is a call of one of these fully dotted names."""
-        if not isinstance(node, ast.Call):
+        if node.__class__ is not ast.Call:
             return False
-        func = node.func
-        if isinstance(func, ast.Attribute) and not any(name.endswith(func.attr) for name in names):
+        func: ast.expr = node.func
+        if func.__class__ is ast.Attribute and func.attr not in _last_names(names):
             return False  # most calls of a file, without a look at what their names stand for
         return Names(self).qualified(func) in names
 
@@ -199,12 +201,24 @@ def parsed(data: bytes) -> ast.Module:
 
 
 def decoded(data: bytes) -> list[str]:
-    """Return the lines of a file as Python's parser counts them."""
+    """Return the lines of a file as Python's parser counts them.
+
+    Raises:
+        SyntaxError: The file declares an encoding that there is not, or is in none that it declares (also ValueError).
+    """
     import io
     import tokenize
 
     encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-    return data.decode(encoding, "replace").replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return data.decode(encoding).replace("\r\n", "\n").replace("\r", "\n").split("\n")
+
+
+def _last_names(names: tuple[str, ...]) -> frozenset[str]:
+    """Return the last parts of dotted names. The same few tuples are asked for, once for every call of a file."""
+    found = _LAST_NAMES.get(names)
+    if found is None:
+        found = _LAST_NAMES[names] = frozenset(name.rpartition(".")[2] for name in names)
+    return found
 
 
 def _walk(tree: ast.Module) -> tuple[dict[type[ast.AST], list[Any]], dict[ast.AST, ast.AST]]:

@@ -37,3 +37,6 @@ BROKEN_FILE = "WL901"
 
 UNFIXED_FILE = "WL902"
 """The code of a file whose fixes could not be carried out or written; it is as it was."""
+
+FAILED_RULE = "WL903"
+"""The code of a file that a rule could not go through, for a mistake in the rule; the other rules did."""

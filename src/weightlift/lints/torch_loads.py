@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from .source_file import SourceFile
 
 LOADS = ("torch.load", "torch.serialization.load")
-_MAP_LOCATION = {
+MAP_LOCATION = {
     "torch.load": 1,
     "torch.serialization.load": 1,
     "torch.jit.load": 1,
@@ -32,9 +32,9 @@ def is_other_unpickler(node: ast.expr | None, file: SourceFile) -> bool:
 
 def map_location(call: ast.AST | None, file: SourceFile) -> ast.expr | None:
     """Return what a call that loads is given as `map_location`; None for nothing, and for any other call."""
-    if not isinstance(call, ast.Call) or not file.calls(call, *_MAP_LOCATION):
+    if not isinstance(call, ast.Call) or not file.calls(call, *MAP_LOCATION):
         return None
-    return argument(call, _MAP_LOCATION[file.qualified(call.func) or ""], "map_location")
+    return argument(call, MAP_LOCATION[file.qualified(call.func) or ""], "map_location")
 
 
 def is_in_memory(node: ast.expr | None, file: SourceFile) -> bool:

@@ -37,6 +37,9 @@ def atomic_file(path: str | os.PathLike[str]) -> Iterator[int]:
     try:
         mode = os.stat(real).st_mode & 0o7777 if os.path.exists(real) else 0o666
         fd = os.open(temporary, os.O_RDWR | os.O_CREAT | os.O_EXCL, mode)
+        if os.path.exists(real):
+            with suppress(OSError):  # what was allowed before the umask has its say; not every file system knows modes
+                os.chmod(temporary, mode)
     except FileNotFoundError:
         raise WriteError(f"no such folder: {folder}", remedy="make it first", where=target) from None
     except OSError as error:

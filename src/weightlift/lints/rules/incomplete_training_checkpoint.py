@@ -63,7 +63,7 @@ from ..values import Found
 
 NODES = (ast.Call,)
 WORDS = (b".step(",)
-EVERY = (b"save", b"state_dict")
+EVERY = (b"state_dict", b"save")
 
 _USED = {"step": ("optimizer", "scheduler"), "update": ("scaler",)}
 _COUNTS = ("epoch", "step", "iter", "iteration", "global_step", "epochs", "start_epoch", "n_iter")

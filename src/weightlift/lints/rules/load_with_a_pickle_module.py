@@ -44,8 +44,9 @@ from ..torch_loads import LOADS, UNPICKLERS, is_in_memory
 from ..values import Fix, Found
 
 NODES = (ast.Call,)
+CALLS = LOADS
+EVERY = (b"torch",)
 WORDS = (b"pickle", b"dill")
-EVERY = (b"torch", b"load(")
 GRADE = "safe"
 
 

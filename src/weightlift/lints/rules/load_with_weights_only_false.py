@@ -52,8 +52,8 @@ from ..values import Fix, Found
 from ..with_weightlift import opened
 
 NODES = (ast.Call,)
-WORDS = (b"weights_only",)
-EVERY = (b"False",)
+CALLS = (*LOADS, "torch.hub.load_state_dict_from_url", "torch.utils.model_zoo.load_url")
+EVERY = (b"torch", b"load", b"weights_only", b"False")
 GRADE = "unsafe"
 
 
@@ -62,7 +62,7 @@ def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
     given = argument(node, -1, "weights_only")
     if given is None or not is_constant(file.value(given), value=False):
         return
-    if not file.calls(node, *LOADS, "torch.hub.load_state_dict_from_url", "torch.utils.model_zoo.load_url"):
+    if not file.calls(node, *CALLS):
         return
     unpickler = argument(node, 2, "pickle_module") if file.calls(node, *LOADS) else None
     if is_in_memory(argument(node, 0, "f"), file) or is_other_unpickler(unpickler, file):

@@ -43,7 +43,7 @@ from ..torch_loads import LOADS, is_in_memory, quoted
 from ..values import Fix, Found
 
 NODES = (ast.Call,)
-WORDS = (b"torch.load", b"load(", b"load as ")
+CALLS = LOADS
 EVERY = (b"torch",)
 GRADE = "safe"
 ON_BY_DEFAULT = False

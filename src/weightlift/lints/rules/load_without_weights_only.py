@@ -36,11 +36,12 @@ from collections.abc import Iterator
 
 from ..rewrites import with_keyword
 from ..source_file import SourceFile, argument, is_open
+from ..torch_loads import LOADS
 from ..values import Fix, Found, Settings
 from ..with_weightlift import opened
 
 NODES = (ast.Call,)
-WORDS = (b"load(", b"torch.load", b"load as ")
+CALLS = LOADS
 EVERY = (b"torch",)
 GRADE = "unsafe"
 
@@ -52,7 +53,7 @@ def wanted(settings: Settings) -> bool:
 
 def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
     """Yield the loads whose safety depends on the torch that runs them."""
-    if not file.calls(node, "torch.load", "torch.serialization.load") or is_open(node):
+    if not file.calls(node, *LOADS) or is_open(node):
         return
     if argument(node, -1, "weights_only") is not None or argument(node, 2, "pickle_module") is not None:
         return

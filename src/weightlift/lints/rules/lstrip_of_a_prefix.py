@@ -46,6 +46,9 @@ from ..values import Fix, Found
 
 NODES = (ast.Call,)
 WORDS = (b".lstrip(", b'.rstrip(".', b".rstrip('.")
+EVERY = (b"strip(",)
+PATTERN = rb"""\.[lr]strip\(\s*(?:[^\s)"'.]|\.\w|["'][^"'\\]*[A-Za-z])"""
+"""Something that is not in quotes, or has a letter between them."""
 GRADE = "safe"
 
 _OF_WEIGHTS = (b"torch", b"state_dict", b"checkpoint", b"ckpt", b"weights", b"safetensors")

@@ -47,13 +47,13 @@ from collections.abc import Iterator
 
 from ..map_functions import fault, function_behind
 from ..source_file import SourceFile
-from ..torch_loads import map_location
+from ..torch_loads import MAP_LOCATION, map_location
 from ..values import Found
 from ..with_weightlift import opened
 
 NODES = (ast.Call,)
-WORDS = (b"map_location",)
-EVERY = (b"torch", b"load")
+CALLS = tuple(MAP_LOCATION)
+EVERY = (b"torch", b"load", b"map_location")
 GRADE = "unsafe"
 
 

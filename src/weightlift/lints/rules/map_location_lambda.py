@@ -36,12 +36,12 @@ from collections.abc import Iterator
 
 from ..rewrites import replaced_by
 from ..source_file import SourceFile, method
-from ..torch_loads import map_location, quoted
+from ..torch_loads import MAP_LOCATION, map_location, quoted
 from ..values import Fix, Found
 
 NODES = (ast.Lambda,)
-WORDS = (b"torch.load", b"load(", b"load as ", b"load_url", b"load_state_dict_from_url")
-EVERY = (b"torch", b"lambda")
+CALLS = tuple(MAP_LOCATION)
+EVERY = (b"torch", b"load", b"lambda")
 GRADE = "safe"
 
 

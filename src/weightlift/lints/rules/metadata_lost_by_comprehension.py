@@ -38,14 +38,14 @@ import ast
 from collections.abc import Iterator
 
 from ..bindings import key_of, scope_of
-from ..keys_of_state_dicts import kinds_before, values_before
+from ..keys_of_state_dicts import possible_kinds, possible_values
 from ..saves import parts, saved_by
 from ..source_file import SourceFile, method
 from ..values import Found
 
 NODES = (ast.DictComp,)
-WORDS = (b"state_dict",)
-EVERY = (b" for ", b" in ")
+WORDS = (b".load_state_dict(", b"save(", b"save as ", b"torch.save")
+EVERY = (b"state_dict",)
 ON_BY_DEFAULT = False
 
 _NOT_MODULES = ("optimizer", "scheduler", "scaler")
@@ -57,7 +57,7 @@ def check(node: ast.DictComp, file: SourceFile) -> Iterator[Found]:
     if len(node.generators) != 1 or not _has_metadata(source, file) or b"_metadata" in file.data:
         return
     use = _used(node, file)
-    if use == "saved" and "loaded" in kinds_before(file, source):
+    if use == "saved" and "loaded" in possible_kinds(file, source):
         return  # a whole checkpoint, or weights that were saved without already
     if use is not None:
         yield Found(node, f"the dict that is {use} has lost _metadata, the versions of the modules")
@@ -66,10 +66,10 @@ def check(node: ast.DictComp, file: SourceFile) -> Iterator[Found]:
 def _has_metadata(source: ast.expr, file: SourceFile) -> bool:
     """Whether an expression is what a module's state_dict() gave, or what was loaded from a file."""
     if isinstance(source, ast.Subscript):
-        return "loaded" in kinds_before(file, source.value) and _is_of_a_model(source.slice)
-    if any(isinstance(value, ast.DictComp) for value in values_before(file, source)):
+        return "loaded" in possible_kinds(file, source.value) and _is_of_a_model(source.slice)
+    if any(isinstance(value, ast.DictComp) for value in possible_values(file, source)):
         return False  # it was lost before
-    if "loaded" in kinds_before(file, source):
+    if "loaded" in possible_kinds(file, source):
         return True  # what goes on to load_state_dict is a state dict
     owner = method(file.value(source), "state_dict")
     return owner is not None and file.holds(owner) not in _NOT_MODULES

@@ -36,13 +36,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from ..saves import parts, saved_by
+from ..saves import SAVES_AND_DUMPS, parts, saved_by
 from ..source_file import SourceFile, method
 from ..values import Found
 
 NODES = (ast.Call,)
-WORDS = (b"torch.save", b"save(", b"dump")
-EVERY = (b"opt",)
+CALLS = SAVES_AND_DUMPS
+EVERY = (b"torch",)
 
 
 def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:

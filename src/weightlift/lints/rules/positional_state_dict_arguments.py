@@ -49,6 +49,7 @@ from ..values import Fix, Found
 
 NODES = (ast.Call,)
 WORDS = (b".state_dict(",)
+PATTERN = rb"\.state_dict\(\s*[^\s)]"
 GRADE = "safe"
 
 _CHILDREN = ("children", "modules")

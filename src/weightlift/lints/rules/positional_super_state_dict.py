@@ -46,7 +46,7 @@ from ..values import Fix, Found
 
 NODES = (ast.Call,)
 WORDS = (b".state_dict(",)
-EVERY = (b"class",)
+PATTERN = rb"\.state_dict\(\s*[^\s)]"
 GRADE = "safe"
 
 

@@ -38,13 +38,13 @@ import ast
 from collections.abc import Iterator
 
 from ..rewrites import method_called
-from ..saves import parts, saved_by
+from ..saves import SAVES_AND_DUMPS, parts, saved_by
 from ..source_file import SourceFile
 from ..tensors import whole_of
 from ..values import Fix, Found
 
 NODES = (ast.Call,)
-WORDS = (b"torch.save", b"save(", b"pickle.dump", b"dump(")
+CALLS = SAVES_AND_DUMPS
 EVERY = (b"torch",)
 GRADE = "safe"
 

@@ -33,10 +33,13 @@ from collections.abc import Iterator
 
 from ..rewrites import method_renamed
 from ..source_file import SourceFile, method
+from ..torch_loads import LOADS
 from ..values import Fix, Found
 
 NODES = (ast.Call,)
-WORDS = (b"state_dict(",)
+WORDS = (b".state_dict(", b".state_dict (")
+CALLS = LOADS
+EVERY = (b"torch",)
 GRADE = "safe"
 
 

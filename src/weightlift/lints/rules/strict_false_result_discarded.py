@@ -39,8 +39,7 @@ from ..values import Found
 from ..with_weightlift import loaded
 
 NODES = (ast.Call,)
-WORDS = (b"load_state_dict",)
-EVERY = (b"False",)
+EVERY = (b"load_state_dict", b"False")
 GRADE = "unsafe"
 
 

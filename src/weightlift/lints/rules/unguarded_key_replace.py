@@ -52,7 +52,7 @@ from ..with_weightlift import stripped
 
 NODES = (ast.Call,)
 WORDS = (b'replace("mod', b"replace('mod")
-EVERY = (b" in ",)
+EVERY = (b"torch",)
 GRADE = "unsafe"
 
 _PREFIXES = ("module.", "model.")

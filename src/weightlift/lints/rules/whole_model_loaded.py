@@ -52,8 +52,9 @@ from ..values import Fix, Found
 from ..with_weightlift import opened
 
 NODES = (ast.Call,)
+CALLS = LOADS
+EVERY = (b"torch",)
 WORDS = (b".eval(", b".train(", b"state_dict(", b"parameters(", b"named_modules(", b"zero_grad(")
-EVERY = (b"torch", b"load(")
 GRADE = "unsafe"
 
 _OF_MODELS = (

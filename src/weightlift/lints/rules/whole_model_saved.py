@@ -43,13 +43,13 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from ..saved_values import in_words, saved_of_kind
+from ..saved_values import SAVES, in_words, saved_of_kind
 from ..source_file import SourceFile
 from ..values import Fix, Found
 from ..whole_pairs import by_state_dict
 
 NODES = (ast.Call,)
-WORDS = (b"save(", b"dump(", b"save (", b"dump (")
+CALLS = tuple(SAVES)
 EVERY = (b"torch",)
 GRADE = "unsafe"
 
