@@ -11,7 +11,7 @@ import signal
 import sys
 
 MEMORY_NBYTES = 200 << 20
-SECONDS = 3.0  # of processor time: the slowest takes 1.5, and twice that where the core is shared with others
+SECONDS = 3.0  # of processor time: 2, and half as much again where the core is shared with others
 READY = "ready"
 
 
