@@ -7,7 +7,7 @@ import re
 
 from ..typed import TYPE_CHECKING
 from .bindings import scope_of
-from .source_file import method
+from .source_file import is_constant, method
 
 if TYPE_CHECKING:
     from .source_file import SourceFile
@@ -130,11 +130,11 @@ def _asks(file: SourceFile, node: ast.expr) -> bool:
         if call.lineno <= last and method(call, *_ASKING) is not None and _function(file, call) is scope:
             return True
     for compare in file.nodes.get(ast.Compare, ()):
-        if (
-            compare.lineno <= last
-            and isinstance(compare.ops[0], ast.In | ast.NotIn)
-            and _function(file, compare) is scope
-        ):
+        if compare.lineno > last or _function(file, compare) is not scope:
+            continue
+        if isinstance(compare.ops[0], ast.Eq | ast.NotEq) and _is_beginning(compare.left):
+            return True
+        if isinstance(compare.ops[0], ast.In | ast.NotIn):
             left, right = compare.left, compare.comparators[0]
             text = left.value if isinstance(left, ast.Constant) and isinstance(left.value, str) else None
             if text is not None and ("." in text or not isinstance(right, ast.Name | ast.Attribute)):
@@ -142,6 +142,12 @@ def _asks(file: SourceFile, node: ast.expr) -> bool:
             if text is not None and source_of_key(file, right) is not None:
                 return True
     return False
+
+
+def _is_beginning(node: ast.expr) -> bool:
+    """Whether an expression is the first letters of something: `keys[0][:7]`."""
+    cut = node.slice if isinstance(node, ast.Subscript) else None
+    return isinstance(cut, ast.Slice) and cut.upper is not None and (cut.lower is None or is_constant(cut.lower, 0))
 
 
 def _function(file: SourceFile, node: ast.AST) -> ast.AST:

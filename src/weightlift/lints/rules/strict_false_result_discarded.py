@@ -20,7 +20,11 @@ if unexpected or not all(key.startswith("head.") for key in missing):
 ```
 
 ## What is left alone
-A result that is assigned, also to `_`, returned, printed or passed on.
+A result that is assigned, also to `_`, returned, printed or passed on. Where there is nothing to be told: a model that
+gets back what was taken of itself (`copy.deepcopy(model.state_dict())`, a dict over its own `named_parameters()`), or a
+dict whose keys are written out. A function that compares the keys itself, which shows in a variable named for the
+`missing` or `unexpected` ones or in an `if key in model.state_dict()`, or that takes the `len` of those that it has
+matched.
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from ..own_keys import are_looked_at, is_its_own
 from ..source_file import SourceFile, argument, is_constant, method
 from ..values import Found
 
@@ -38,9 +43,9 @@ EVERY = (b"False",)
 
 def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
     """Yield the calls whose result would have said what was not loaded."""
-    if (
-        method(node, "load_state_dict") is not None
-        and file.is_discarded(node)
-        and is_constant(argument(node, 1, "strict"), value=False)
-    ):
+    model = method(node, "load_state_dict")
+    if model is None or not file.is_discarded(node) or not is_constant(argument(node, 1, "strict"), value=False):
+        return
+    given = argument(node, 0, "state_dict")
+    if given is None or not (is_its_own(file, model, given) or are_looked_at(file, node, model, given)):
         yield Found(node, "strict=False returns the keys that did not match, and the result is thrown away")

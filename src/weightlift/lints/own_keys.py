@@ -1,0 +1,128 @@
+"""Whether the keys of what is loaded are sure to be in the model, or are looked at by other means than the result."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+
+from ..typed import TYPE_CHECKING
+from .bindings import key_of, scope_of
+from .source_file import method
+
+if TYPE_CHECKING:
+    from .source_file import SourceFile
+
+_COPIES = ("copy.deepcopy", "copy.copy", "dict", "collections.OrderedDict")
+_NAMED = ("named_parameters", "named_buffers")
+_TOLD = ("missing", "unexpected")
+
+
+def is_its_own(file: SourceFile, model: ast.expr, given: ast.expr) -> bool:
+    """Whether a state dict is made of the model's own names: a copy of its state, or a dict over its parameters."""
+    key, name = key_of(model), key_of(given)
+    if key is not None and name is not None and name.startswith(f"{key}."):
+        return True  # an attribute of the model itself
+    made = file.value(given)
+    if made is None:
+        return False
+    if isinstance(made, ast.Dict) and made.keys:
+        return all(isinstance(each, ast.Constant) for each in made.keys)  # written out, for what it is to set
+    if isinstance(made, ast.DictComp):
+        return isinstance(made.key, ast.Name) and _goes_over(file, made.generators[0], made.key.id, model)
+    while isinstance(made, ast.Call):
+        if (owner := method(made, "state_dict")) is not None:
+            return _is_same(file, owner, model)
+        inner = method(made, "copy") or (made.args[0] if made.args and file.calls(made, *_COPIES) else None)
+        if inner is None:
+            break
+        made = file.value(inner)
+    return name is not None and _is_filled_from(file, given, model)
+
+
+def are_looked_at(file: SourceFile, load: ast.Call, model: ast.expr, given: ast.expr) -> bool:
+    """Whether the function that loads compares the keys itself, or counts those that it has matched."""
+    scope = scope_of(file, load)
+    if any(_asks_for_keys(each, model, file) for each in file.nodes.get(ast.If, ()) if scope_of(file, each) is scope):
+        return True
+    for key, bindings in file.flow.bindings.items():
+        if any(word in key.lower() for word in _TOLD):
+            for binding in bindings:
+                of_a_load = method(getattr(binding.owner, "value", None), "load_state_dict") is not None
+                if binding.scope is scope and binding.kind == "assign" and not of_a_load:
+                    return True
+    made = file.value(given)
+    if key_of(given) is None or made is None or not _is_matched(made):
+        return False
+    return any(
+        file.calls(call, "len") and len(call.args) == 1 and key_of(call.args[0]) == key_of(given)
+        for call in file.nodes.get(ast.Call, ())
+        if scope_of(file, call) is scope
+    )
+
+
+def _asks_for_keys(branch: ast.If, model: ast.expr, file: SourceFile) -> bool:
+    """Whether a branch depends on a key being in the state dict of a model."""
+    for each in ast.walk(branch.test):
+        if isinstance(each, ast.Compare) and isinstance(each.ops[0], ast.In | ast.NotIn):
+            held = file.value(each.comparators[0])
+            owner = method(method(held, "keys") or held, "state_dict")
+            if owner is not None and _is_same(file, owner, model):
+                return True
+    return False
+
+
+def _is_matched(made: ast.expr) -> bool:
+    """Whether a dict was made by picking the keys that a model has."""
+    if isinstance(made, ast.DictComp):
+        return bool(made.generators[0].ifs)
+    return isinstance(made, ast.Call) and any(method(arg, "state_dict") is not None for arg in made.args)
+
+
+def _is_same(file: SourceFile, owner: ast.expr, model: ast.expr) -> bool:
+    """Whether two names are of one model: spelled alike and not given another value, or one made of the other."""
+    if key_of(owner) is not None and key_of(owner) == key_of(model):
+        return file.flow.reaching(_root(owner)) == file.flow.reaching(_root(model))
+    held = file.value(model)
+    return held is not None and isinstance(held, ast.Name) and ast.dump(held) == ast.dump(owner)
+
+
+def _root(node: ast.expr) -> ast.expr:
+    """Return the name, or the attribute of `self`, that a chain of attributes begins with."""
+    while isinstance(node, ast.Attribute) and not (isinstance(node.value, ast.Name) and node.value.id == "self"):
+        node = node.value
+    return node
+
+
+def _is_filled_from(file: SourceFile, given: ast.expr, model: ast.expr) -> bool:
+    """Whether all that is stored in a dict is stored under a name that the model's parameters have."""
+    stored = list(_stored(file, given))
+    return bool(stored) and all(_is_own_name(file, each.slice, model) for each in stored)
+
+
+def _stored(file: SourceFile, given: ast.expr) -> Iterator[ast.Subscript]:
+    scope = scope_of(file, given)
+    for each in file.nodes.get(ast.Subscript, ()):
+        stores = isinstance(each.ctx, ast.Store) and key_of(each.value) == key_of(given)
+        if stores and scope_of(file, each) is scope:
+            yield each
+
+
+def _is_own_name(file: SourceFile, name: ast.expr, model: ast.expr) -> bool:
+    if not isinstance(name, ast.Name):
+        return False
+    bindings = file.flow.reaching(name)
+    return bool(bindings) and all(
+        isinstance(each.owner, ast.For) and _goes_over(file, each.owner, name.id, model) for each in bindings
+    )
+
+
+def _goes_over(file: SourceFile, loop: ast.For | ast.comprehension, name: str, model: ast.expr) -> bool:
+    """Whether a loop goes over the parameters or the state of a model, with their names in a name."""
+    first = loop.target.elts[0] if isinstance(loop.target, ast.Tuple) else loop.target
+    if not isinstance(first, ast.Name) or first.id != name:
+        return False
+    owner = method(loop.iter, *_NAMED)
+    if owner is None:
+        state = method(loop.iter, "items", "keys") or loop.iter
+        owner = method(state, "state_dict")
+    return owner is not None and _is_same(file, owner, model)
