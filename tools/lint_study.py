@@ -111,9 +111,13 @@ def found_in(folder: Path, select: Iterable[str]) -> list[Finding]:
     name, _, version = folder.name.rpartition("-")
     found = wl.lint(folder, select=tuple(select), torch_min="2.1")
     return sorted(
-        Finding(each.code, name, version, Path(each.path).relative_to(folder).as_posix(), each.line)
+        Finding(each.code, name, version, _place(Path(each.path).relative_to(folder), each.cell), each.line)
         for each in found.diagnostics
     )
+
+
+def _place(path: Path, cell: int | None) -> str:
+    return path.as_posix() if cell is None else f"{path.as_posix()}#{cell}"
 
 
 def drawn(findings: Iterable[Finding], size: int, seed: int) -> list[Finding]:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
 _COPIES = ("copy.deepcopy", "copy.copy", "dict", "collections.OrderedDict")
 _NAMED = ("named_parameters", "named_buffers")
+_DEEPEST = 4
 _TOLD = ("missing", "unexpected")
 
 
@@ -22,9 +23,10 @@ def is_its_own(file: SourceFile, model: ast.expr, given: ast.expr) -> bool:
     key, name = key_of(model), key_of(given)
     if key is not None and name is not None and name.startswith(f"{key}."):
         return True  # an attribute of the model itself
-    made = file.value(given)
-    if made is None:
-        return False
+    values = file.values(given)
+    if name is not None and values and all(_is_empty(each) for each in values):
+        return _is_filled_from(file, given, model)
+    made = _made(file, given)
     if isinstance(made, ast.Dict) and made.keys:
         return all(isinstance(each, ast.Constant) for each in made.keys)  # written out, for what it is to set
     if isinstance(made, ast.DictComp):
@@ -35,12 +37,12 @@ def is_its_own(file: SourceFile, model: ast.expr, given: ast.expr) -> bool:
         inner = method(made, "copy") or (made.args[0] if made.args and file.calls(made, *_COPIES) else None)
         if inner is None:
             break
-        made = file.value(inner)
-    return name is not None and _is_filled_from(file, given, model)
+        made = _made(file, inner)
+    return False
 
 
 def are_looked_at(file: SourceFile, load: ast.Call, model: ast.expr, given: ast.expr) -> bool:
-    """Whether the function that loads compares the keys itself, or counts those that it has matched."""
+    """Whether the function that loads compares the keys itself, has them compared, or counts those that fit."""
     scope = scope_of(file, load)
     if any(_asks_for_keys(each, model, file) for each in file.nodes.get(ast.If, ()) if scope_of(file, each) is scope):
         return True
@@ -51,7 +53,9 @@ def are_looked_at(file: SourceFile, load: ast.Call, model: ast.expr, given: ast.
                 if binding.scope is scope and binding.kind == "assign" and not of_a_load:
                     return True
     made = file.value(given)
-    if key_of(given) is None or made is None or not _is_matched(made):
+    if isinstance(made, ast.Call) and len(made.args) > 1 and any(method(arg, "state_dict") for arg in made.args):
+        return True  # a function that is given both picks what fits
+    if key_of(given) is None or not isinstance(made, ast.DictComp) or not made.generators[0].ifs:
         return False
     return any(
         file.calls(call, "len") and len(call.args) == 1 and key_of(call.args[0]) == key_of(given)
@@ -61,21 +65,31 @@ def are_looked_at(file: SourceFile, load: ast.Call, model: ast.expr, given: ast.
 
 
 def _asks_for_keys(branch: ast.If, model: ast.expr, file: SourceFile) -> bool:
-    """Whether a branch depends on a key being in the state dict of a model."""
+    """Whether something is done about a key that is not in the state dict of a model."""
     for each in ast.walk(branch.test):
-        if isinstance(each, ast.Compare) and isinstance(each.ops[0], ast.In | ast.NotIn):
+        if isinstance(each, ast.Compare) and (
+            isinstance(each.ops[0], ast.NotIn) or (isinstance(each.ops[0], ast.In) and branch.orelse)
+        ):
             held = file.value(each.comparators[0])
-            owner = method(method(held, "keys") or held, "state_dict")
+            keys = method(held, "keys")
+            owner = method(file.value(keys) if keys is not None else held, "state_dict")
             if owner is not None and _is_same(file, owner, model):
                 return True
     return False
 
 
-def _is_matched(made: ast.expr) -> bool:
-    """Whether a dict was made by picking the keys that a model has."""
-    if isinstance(made, ast.DictComp):
-        return bool(made.generators[0].ifs)
-    return isinstance(made, ast.Call) and any(method(arg, "state_dict") is not None for arg in made.args)
+def _made(file: SourceFile, node: ast.expr, depth: int = 0) -> ast.expr | None:
+    """Return what a name was made as, by way of other names, but for what stands in for it until then."""
+    made = [each for each in file.values(node) or () if not _is_empty(each)]
+    if len(made) != 1 or depth > _DEEPEST:
+        return None
+    return _made(file, made[0], depth + 1) if key_of(made[0]) is not None else made[0]
+
+
+def _is_empty(made: ast.expr) -> bool:
+    if isinstance(made, ast.Call):
+        return not (made.args or made.keywords) and key_of(made.func) in ("dict", "OrderedDict")
+    return (isinstance(made, ast.Dict) and not made.keys) or (isinstance(made, ast.Constant) and made.value is None)
 
 
 def _is_same(file: SourceFile, owner: ast.expr, model: ast.expr) -> bool:

@@ -22,9 +22,10 @@ if unexpected or not all(key.startswith("head.") for key in missing):
 ## What is left alone
 A result that is assigned, also to `_`, returned, printed or passed on. Where there is nothing to be told: a model that
 gets back what was taken of itself (`copy.deepcopy(model.state_dict())`, a dict over its own `named_parameters()`), or a
-dict whose keys are written out. A function that compares the keys itself, which shows in a variable named for the
-`missing` or `unexpected` ones or in an `if key in model.state_dict()`, or that takes the `len` of those that it has
-matched.
+dict whose keys are written out. A function that compares the keys
+itself, which shows in a variable named for the `missing` or `unexpected` ones or in an `if key not in
+model.state_dict()`, that has them compared (`matching(weights, model.state_dict())`), or that takes the `len` of those
+that it has picked.
 """
 
 from __future__ import annotations
