@@ -15,7 +15,8 @@ if TYPE_CHECKING:
 _COPIES = ("copy.deepcopy", "copy.copy", "dict", "collections.OrderedDict")
 _NAMED = ("named_parameters", "named_buffers")
 _DEEPEST = 4
-_TOLD = ("missing", "unexpected")
+_SAYS = ("warn", "warning", "info", "error", "exception", "debug", "print", "log")
+_TOLD = ("missing", "unexpected", "mismatch", "unmatched", "not_in")
 
 
 def is_its_own(file: SourceFile, model: ast.expr, given: ast.expr) -> bool:
@@ -52,6 +53,8 @@ def are_looked_at(file: SourceFile, load: ast.Call, model: ast.expr, given: ast.
                 of_a_load = method(getattr(binding.owner, "value", None), "load_state_dict") is not None
                 if binding.scope is scope and binding.kind == "assign" and not of_a_load:
                     return True
+    if _is_tried_again(file, load):
+        return True
     made = file.value(given)
     if isinstance(made, ast.Call) and len(made.args) > 1 and any(method(arg, "state_dict") for arg in made.args):
         return True  # a function that is given both picks what fits
@@ -76,6 +79,19 @@ def _asks_for_keys(branch: ast.If, model: ast.expr, file: SourceFile) -> bool:
             if owner is not None and _is_same(file, owner, model):
                 return True
     return False
+
+
+def _is_tried_again(file: SourceFile, load: ast.Call) -> bool:
+    """Whether a strict load was tried before, and its failing is told."""
+    handler = file.enclosing(load, ast.ExceptHandler)
+    tried = file.parent(handler) if handler is not None else None
+    if handler is None or not isinstance(tried, ast.Try):
+        return False
+    calls = [each for statement in tried.body for each in ast.walk(statement)]
+    if not any(method(each, "load_state_dict") is not None for each in calls):
+        return False
+    said = (each.func for each in ast.walk(handler) if isinstance(each, ast.Call))
+    return any((key_of(func) or "").rpartition(".")[2] in _SAYS for func in said)
 
 
 def _made(file: SourceFile, node: ast.expr, depth: int = 0) -> ast.expr | None:

@@ -24,15 +24,18 @@ the file may be refused by `weights_only=True`.
 ## What is left alone
 Calls with `**kwargs`, which may pass it, and with a `pickle_module`, which is another rule's. A buffer in memory that
 the program itself filled (`io.BytesIO()`, or the bytes of a tensor, which another of its processes has sent). What is
-left to do where torch does not know the argument: the `except TypeError` of a load that passes it. With `--torch-min 2.6`
+left to do where torch does not know the argument: the `except TypeError` of a load that passes it, or the other branch
+of one that asks for torch 1.13. With `--torch-min 2.6`
 or newer, which is the default, this rule has nothing to say.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
+from ..reads import names_in
 from ..rewrites import with_keyword
 from ..source_file import SourceFile, argument, is_open
 from ..torch_loads import LOADS, is_in_memory
@@ -42,6 +45,8 @@ NODES = (ast.Call,)
 WORDS = (b"load(", b"torch.load", b"load as ")
 EVERY = (b"torch",)
 GRADE = "unsafe"
+
+_OLD = re.compile(r"1\.\d+(\.\d+)*")
 
 
 def wanted(settings: Settings) -> bool:
@@ -66,14 +71,16 @@ def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
 
 
 def _is_for_old_torch(node: ast.Call, file: SourceFile) -> bool:
-    """Whether a load is what is tried after one with `weights_only` has raised TypeError."""
-    handler = file.enclosing(node, ast.ExceptHandler)
-    tried = file.parent(handler) if handler is not None else None
-    if handler is None or not isinstance(tried, ast.Try) or "TypeError" not in _names(handler.type):
-        return False
-    calls = (each for statement in tried.body for each in ast.walk(statement) if isinstance(each, ast.Call))
+    """Whether a load is for a torch without `weights_only`, next to one that passes it."""
+    for above in file.ancestors(node):
+        if isinstance(above, ast.ExceptHandler) and above.type is not None and "TypeError" in names_in(above.type):
+            tried = file.parent(above)
+            return isinstance(tried, ast.Try) and _passes_it(tried.body, file)
+        if isinstance(above, ast.If) and any(_OLD.fullmatch(name) for name in names_in(above.test)):
+            return _passes_it([*above.body, *above.orelse], file)
+    return False
+
+
+def _passes_it(block: list[ast.stmt], file: SourceFile) -> bool:
+    calls = (each for statement in block for each in ast.walk(statement) if isinstance(each, ast.Call))
     return any(file.calls(call, *LOADS) and argument(call, -1, "weights_only") is not None for call in calls)
-
-
-def _names(node: ast.expr | None) -> set[str]:
-    return {each.id for each in ast.walk(node) if isinstance(each, ast.Name)} if node is not None else set()

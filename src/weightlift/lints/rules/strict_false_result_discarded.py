@@ -24,8 +24,8 @@ A result that is assigned, also to `_`, returned, printed or passed on. Where th
 gets back what was taken of itself (`copy.deepcopy(model.state_dict())`, a dict over its own `named_parameters()`), or a
 dict whose keys are written out. A function that compares the keys
 itself, which shows in a variable named for the `missing` or `unexpected` ones or in an `if key not in
-model.state_dict()`, that has them compared (`matching(weights, model.state_dict())`), or that takes the `len` of those
-that it has picked.
+model.state_dict()`, that has them compared (`matching(weights, model.state_dict())`), that takes the `len` of those that
+it has picked, or that says so when it has tried a strict load before.
 """
 
 from __future__ import annotations
