@@ -82,7 +82,7 @@ def _asks_for_keys(branch: ast.If, model: ast.expr, file: SourceFile) -> bool:
 
 
 def _is_tried_again(file: SourceFile, load: ast.Call) -> bool:
-    """Whether a strict load was tried before, and its failing is told."""
+    """Whether a strict load was tried before, and its failing is told or looked into."""
     handler = file.enclosing(load, ast.ExceptHandler)
     tried = file.parent(handler) if handler is not None else None
     if handler is None or not isinstance(tried, ast.Try):
@@ -90,8 +90,14 @@ def _is_tried_again(file: SourceFile, load: ast.Call) -> bool:
     calls = [each for statement in tried.body for each in ast.walk(statement)]
     if not any(method(each, "load_state_dict") is not None for each in calls):
         return False
+    if any(isinstance(each, ast.Name) and each.id == handler.name and _is_read(file, each) for each in ast.walk(handler)):
+        return True
     said = (each.func for each in ast.walk(handler) if isinstance(each, ast.Call))
     return any((key_of(func) or "").rpartition(".")[2] in _SAYS for func in said)
+
+
+def _is_read(file: SourceFile, error: ast.Name) -> bool:
+    return not isinstance(file.parent(error), ast.Raise)
 
 
 def _made(file: SourceFile, node: ast.expr, depth: int = 0) -> ast.expr | None:
