@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
 from ..typed import TYPE_CHECKING
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
 _COPIES = ("copy.deepcopy", "copy.copy", "dict", "collections.OrderedDict")
 _NAMED = ("named_parameters", "named_buffers")
 _DEEPEST = 4
-_SAYS = ("warn", "warning", "info", "error", "exception", "debug", "print", "log")
+_SAYS = re.compile(r"warn|info|error|exception|debug|print|log")
 _TOLD = ("missing", "unexpected", "mismatch", "unmatched", "not_in")
 
 
@@ -56,7 +57,7 @@ def are_looked_at(file: SourceFile, load: ast.Call, model: ast.expr, given: ast.
     if _is_tried_again(file, load):
         return True
     made = file.value(given)
-    if isinstance(made, ast.Call) and len(made.args) > 1 and any(method(arg, "state_dict") for arg in made.args):
+    if isinstance(made, ast.Call) and len(made.args) > 1 and any(_is_of(arg, model) for arg in made.args):
         return True  # a function that is given both picks what fits
     if key_of(given) is None or not isinstance(made, ast.DictComp) or not made.generators[0].ifs:
         return False
@@ -65,6 +66,11 @@ def are_looked_at(file: SourceFile, load: ast.Call, model: ast.expr, given: ast.
         for call in file.nodes.get(ast.Call, ())
         if scope_of(file, call) is scope
     )
+
+
+def _is_of(given: ast.expr, model: ast.expr) -> bool:
+    """Whether a function is given a model, or the state dict of one."""
+    return method(given, "state_dict") is not None or (key_of(given) is not None and key_of(given) == key_of(model))
 
 
 def _asks_for_keys(branch: ast.If, model: ast.expr, file: SourceFile) -> bool:
@@ -93,7 +99,7 @@ def _is_tried_again(file: SourceFile, load: ast.Call) -> bool:
     if any(isinstance(each, ast.Name) and each.id == handler.name and _is_read(file, each) for each in ast.walk(handler)):
         return True
     said = (each.func for each in ast.walk(handler) if isinstance(each, ast.Call))
-    return any((key_of(func) or "").rpartition(".")[2] in _SAYS for func in said)
+    return any(_SAYS.search((key_of(func) or "").rpartition(".")[2]) for func in said)
 
 
 def _is_read(file: SourceFile, error: ast.Name) -> bool:

@@ -33,6 +33,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from ..bindings import key_of
 from ..own_keys import are_looked_at, is_its_own
 from ..source_file import SourceFile, argument, is_constant, method
 from ..values import Found
@@ -41,11 +42,16 @@ NODES = (ast.Call,)
 WORDS = (b"load_state_dict",)
 EVERY = (b"False",)
 
+_OTHERS = ("optimizer", "scheduler", "scaler")
+"""What has no `strict`."""
+
 
 def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
     """Yield the calls whose result would have said what was not loaded."""
     model = method(node, "load_state_dict")
     if model is None or not file.is_discarded(node) or not is_constant(argument(node, 1, "strict"), value=False):
+        return
+    if file.holds(model) in _OTHERS or (key_of(model) or "").rpartition(".")[2].startswith("opt"):
         return
     given = argument(node, 0, "state_dict")
     if given is None or not (is_its_own(file, model, given) or are_looked_at(file, node, model, given)):
