@@ -17,6 +17,7 @@ _COPIES = ("copy.deepcopy", "copy.copy", "dict", "collections.OrderedDict")
 _NAMED = ("named_parameters", "named_buffers")
 _DEEPEST = 4
 _SAYS = re.compile(r"warn|info|error|exception|debug|print|log")
+_CHECKS = re.compile(r"check|verify|validate|compare|assert")
 _TOLD = ("missing", "unexpected", "mismatch", "unmatched", "not_in")
 
 
@@ -54,7 +55,7 @@ def are_looked_at(file: SourceFile, load: ast.Call, model: ast.expr, given: ast.
                 of_a_load = method(getattr(binding.owner, "value", None), "load_state_dict") is not None
                 if binding.scope is scope and binding.kind == "assign" and not of_a_load:
                     return True
-    if _is_tried_again(file, load):
+    if _is_tried_again(file, load) or _is_checked(file, load, given):
         return True
     made = file.value(given)
     if isinstance(made, ast.Call) and len(made.args) > 1 and any(_is_of(arg, model) for arg in made.args):
@@ -66,6 +67,20 @@ def are_looked_at(file: SourceFile, load: ast.Call, model: ast.expr, given: ast.
         for call in file.nodes.get(ast.Call, ())
         if scope_of(file, call) is scope
     )
+
+
+def _is_checked(file: SourceFile, load: ast.Call, given: ast.expr) -> bool:
+    """Whether a function is handed the weights to check them, or a branch compares their keys as a whole."""
+    scope, name = scope_of(file, load), key_of(given)
+    if name is None:
+        return False
+    for call in file.nodes.get(ast.Call, ()):
+        if scope_of(file, call) is not scope or not any(key_of(argument) == name for argument in call.args):
+            continue
+        called = (key_of(call.func) or "").rpartition(".")[2]
+        if _CHECKS.search(called) or (called == "set" and isinstance(file.parent(call), ast.Compare | ast.BinOp)):
+            return True
+    return False
 
 
 def _is_of(given: ast.expr, model: ast.expr) -> bool:
