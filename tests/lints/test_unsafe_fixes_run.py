@@ -95,6 +95,7 @@ model = torch.nn.Linear(2, 2)
 optimizer = torch.optim.Adam(model.parameters())
 model.load_state_dict(torch.load("all.pt")["model"])
 optimizer.load_state_dict(torch.load("all.pt")["optimizer"])
+torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, "next.pt")
 """
 
 

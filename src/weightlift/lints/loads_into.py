@@ -6,6 +6,7 @@ import ast
 
 from ..typed import TYPE_CHECKING
 from .bindings import key_of, scope_of
+from .saves import parts, saved_by
 from .source_file import method
 
 if TYPE_CHECKING:
@@ -30,6 +31,22 @@ def loaded_into(load: ast.Call, file: SourceFile) -> bool:
     )
 
 
+def saves_weights(file: SourceFile) -> bool:
+    """Whether a file saves the state of a model or an optimizer as it lies on its device."""
+    for call in file.nodes[ast.Call]:
+        saved = saved_by(file, call, torch_only=True)
+        if saved is not None and any(_is_a_state(part, file) for part in parts(file, saved)):
+            return True
+    return False
+
+
+def _is_a_state(part: ast.expr, file: SourceFile) -> bool:
+    made = file.value(part) or part
+    moved = any(method(each, "cpu", "numpy") is not None for each in ast.walk(made))
+    owner = method(made, "state_dict")
+    return not moved and (file.holds(made) == "state_dict" if owner is None else _is_of_weights(owner, file))
+
+
 def _load_state_dict_around(load: ast.AST, file: SourceFile) -> ast.Call | None:
     inner = load
     for above in file.ancestors(load):
@@ -43,7 +60,11 @@ def _load_state_dict_around(load: ast.AST, file: SourceFile) -> ast.Call | None:
 
 def _has_weights(call: ast.Call, file: SourceFile) -> bool:
     owner = method(call, "load_state_dict")
-    if owner is None or file.holds(owner) in ("scheduler", "scaler"):
+    return owner is not None and _is_of_weights(owner, file)
+
+
+def _is_of_weights(owner: ast.expr, file: SourceFile) -> bool:
+    if file.holds(owner) in ("scheduler", "scaler"):
         return False
     name = (key_of(owner) or "").rpartition(".")[2].lower()
     return not any(word in name for word in _NO_WEIGHTS)

@@ -1,9 +1,9 @@
 """load-without-map-location: weights go where they were when they were saved, which may be missing.
 
 ## What it does
-Finds `torch.load` without `map_location`, of weights, in a program that is meant to run without a GPU too: what is
-loaded goes into a `load_state_dict`, and the file asks `torch.cuda.is_available()` (or that of another kind of device)
-to choose where things go.
+Finds `torch.load` without `map_location`, of weights, in a program that saves weights itself and is meant to run
+without a GPU too: what is loaded goes into a `load_state_dict`, the same file has a `torch.save` of a state dict, and it
+asks `torch.cuda.is_available()` (or that of another kind of device) to choose where things go.
 
 ## Why is this bad
 Each tensor goes back to the device that it was saved from. Where that device is missing, the load raises
@@ -16,6 +16,7 @@ An active `torch.device` context or default device does not change this.
 ```python
 device = "cuda" if torch.cuda.is_available() else "cpu"
 model = Net().to(device)
+torch.save(model.state_dict(), "model.pt")
 model.load_state_dict(torch.load("model.pt"))
 ```
 
@@ -23,6 +24,7 @@ model.load_state_dict(torch.load("model.pt"))
 ```python
 device = "cuda" if torch.cuda.is_available() else "cpu"
 model = Net().to(device)
+torch.save(model.state_dict(), "model.pt")
 model.load_state_dict(torch.load("model.pt", map_location="cpu"))
 ```
 
@@ -33,10 +35,10 @@ on the device.
 
 ## What is left alone
 Whatever is not seen to go into a `load_state_dict`: data sets, tables and caches were never on a GPU (of 53 findings of
-`torch.load` without `map_location` anywhere, 32 were such). The state of a scheduler or a scaler, quantized weights,
-and files that the function downloads: what is published is loaded by people without a GPU too. A load in a branch
-that asks for the GPU (`if torch.cuda.is_available():`), and files that never ask whether there is one, or only to fail
-if there is none. Calls with `**kwargs`, which may pass it, and a buffer in memory that the program itself filled
+`torch.load` without `map_location` anywhere, 32 were such). The state of a scheduler or a scaler, and quantized weights.
+Weights that come from elsewhere: those that are published, or saved as `v.cpu()`, load on any machine. A load in a
+branch that asks for the GPU (`if torch.cuda.is_available():`), and files that never ask whether there is one, or only
+to fail if there is none. Calls with `**kwargs`, which may pass it, and a buffer in memory that the program itself filled
 (`io.BytesIO()`). `load_state_dict(..., assign=True)` is found, and not fixed, as it keeps the tensors that were loaded.
 """
 
@@ -46,7 +48,7 @@ import ast
 from collections.abc import Iterator
 
 from ..devices import asks_for_a_device, is_downloaded, may_do_without
-from ..loads_into import loaded_into
+from ..loads_into import loaded_into, saves_weights
 from ..rewrites import with_keyword
 from ..source_file import SourceFile, argument, is_open, method
 from ..torch_loads import LOADS, is_in_memory, quoted
@@ -54,7 +56,7 @@ from ..values import Fix, Found
 
 NODES = (ast.Call,)
 WORDS = (b"torch.load", b"load(", b"load as ")
-EVERY = (b"torch", b"is_available", b"load_state_dict")
+EVERY = (b"is_available", b"load_state_dict", b"save")
 GRADE = "safe"
 
 
@@ -64,7 +66,7 @@ def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
         return
     if is_in_memory(argument(node, 0, "f"), file) or asks_for_a_device(node, file) or not may_do_without(file):
         return
-    if loaded_into(node, file) and not is_downloaded(argument(node, 0, "f"), file):
+    if loaded_into(node, file) and saves_weights(file) and not is_downloaded(argument(node, 0, "f"), file):
         fix = None
         if _is_copied(node, file):
             edit = file.edit(node, with_keyword("map_location", quoted("cpu", node, file)))
