@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from .source_file import SourceFile
 
 _NAMED_SO = re.compile(r"state_?dict|check_?point|ckpt|^sd$", re.IGNORECASE)
+_WRAPPED = re.compile(r"parallel|ddp|distributed|multi_?gpu|module|prefix")
+_WRAPPERS = ("DataParallel", "DistributedDataParallel", "DDP")
 _SAME_KEYS = ("list", "tuple", "sorted", "set", "iter", "reversed")
 _ASKING = ("startswith", "match", "fullmatch", "search", "find", "partition")
 _CONDITIONS = (ast.If, ast.IfExp, ast.While)
@@ -70,7 +72,7 @@ def looked_at(file: SourceFile, node: ast.expr, key: ast.Name, source: ast.expr)
         conditions = [above.test] if isinstance(above, _CONDITIONS) and inner is not above.test else []
         conditions += [test for each in getattr(above, "generators", ()) for test in each.ifs]
         conditions += _left_before(above, inner)
-        if any(_mentions(condition, key.id) for condition in conditions):
+        if any(_mentions(condition, key.id) or _is_about_wrapping(condition) for condition in conditions):
             return True
         inner = above
     return _asks(file, node)
@@ -123,11 +125,22 @@ def _mentions(node: ast.expr, name: str) -> bool:
     return any(isinstance(each, ast.Name) and each.id == name for each in ast.walk(node))
 
 
+def _is_about_wrapping(condition: ast.expr) -> bool:
+    """Whether a condition is a flag that says how the model was saved: `if used_data_parallel:`."""
+    asked = condition.operand if isinstance(condition, ast.UnaryOp) else condition
+    return _WRAPPED.search(_last_name(asked).lower()) is not None
+
+
+def _last_name(node: ast.expr) -> str:
+    return node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")
+
+
 def _asks(file: SourceFile, node: ast.expr) -> bool:
     """Whether the same function asks, up to here, how any string begins or whether it holds a part with a dot."""
     scope, last = _function(file, node), node.end_lineno or node.lineno
     for call in file.nodes.get(ast.Call, ()):
-        if call.lineno <= last and method(call, *_ASKING) is not None and _function(file, call) is scope:
+        sure = method(call, *_ASKING) is not None or _last_name(call.func) in _WRAPPERS
+        if sure and call.lineno <= last and _function(file, call) is scope:
             return True
     for compare in file.nodes.get(ast.Compare, ()):
         if compare.lineno > last or _function(file, compare) is not scope:

@@ -16,7 +16,7 @@ _NO_WEIGHTS = ("quant", "sched", "scaler", "warmup", "lr_")
 
 
 def loaded_into(load: ast.Call, file: SourceFile) -> bool:
-    """Whether a `load_state_dict` of something with weights takes what is loaded, an entry of it, or what it becomes."""
+    """Whether a `load_state_dict` of something with weights takes what is loaded, or what it becomes."""
     above = _load_state_dict_around(load, file)
     if above is not None:
         return _has_weights(above, file)
@@ -24,10 +24,14 @@ def loaded_into(load: ast.Call, file: SourceFile) -> bool:
     if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
         return False
     key, scope = key_of(statement.targets[0]), scope_of(file, load)
-    return key is not None and "quant" not in key.lower() and any(
-        _has_weights(call, file) and _is_given(call, key, statement, file)
-        for call in file.nodes[ast.Call]
-        if method(call, "load_state_dict") is not None and scope_of(file, call) is scope
+    return (
+        key is not None
+        and "quant" not in key.lower()
+        and any(
+            _has_weights(call, file) and _is_given(call, key, statement, file)
+            for call in file.nodes[ast.Call]
+            if method(call, "load_state_dict") is not None and scope_of(file, call) is scope
+        )
     )
 
 

@@ -111,7 +111,9 @@ def _is_tried_again(file: SourceFile, load: ast.Call) -> bool:
     calls = [each for statement in tried.body for each in ast.walk(statement)]
     if not any(method(each, "load_state_dict") is not None for each in calls):
         return False
-    if any(isinstance(each, ast.Name) and each.id == handler.name and _is_read(file, each) for each in ast.walk(handler)):
+    if any(
+        isinstance(each, ast.Name) and each.id == handler.name and _is_read(file, each) for each in ast.walk(handler)
+    ):
         return True
     said = (each.func for each in ast.walk(handler) if isinstance(each, ast.Call))
     return any(_SAYS.search((key_of(func) or "").rpartition(".")[2]) for func in said)

@@ -40,9 +40,9 @@ def map_location(call: ast.AST | None, file: SourceFile) -> ast.expr | None:
 
 
 def is_in_memory(node: ast.expr | None, file: SourceFile) -> bool:
-    """Whether a file is one that the same program wrote: a buffer or temporary file that starts empty, or a tensor's bytes.
+    """Whether a file is one that the same program wrote: a buffer or a temporary file that starts empty.
 
-    The bytes of a tensor are what another process of the program has sent.
+    So is a buffer of the bytes of a tensor, which another process of the program has sent.
     """
     if node is None:
         return False

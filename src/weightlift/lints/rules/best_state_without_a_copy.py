@@ -38,8 +38,8 @@ change, which is the point.
 
 ## What is left alone
 A state dict that is only used where it was taken (saved at once), one taken right before the loop is left, one of a
-module that each turn of the loop makes anew, those of schedulers and scalers, and copies: `copy.deepcopy`, `v.clone()`, a loop that
-puts something else under every key.
+module that each turn of the loop makes anew, those of schedulers and scalers, and copies: `copy.deepcopy`, `v.clone()`,
+a loop that puts something else under every key.
 Whether something is kept is judged by its name (`best...`), by the comparison that it hangs on (`loss < best_loss`,
 which it changes), by loading it back into the same model behind a `step()`, or by collecting it in a training loop.
 """

@@ -31,7 +31,8 @@ another one of the same name would be refused.
 
 ## What is left alone
 A value that the text does not settle (`weights_only=args.trusted`), and a branch that is taken only by who asks for it
-(`if trusted:`). A buffer in memory that the program itself filled (`buffer = io.BytesIO()`). A load with a `pickle_module` of one's own, which may allow less.
+(`if trusted:`). A buffer in memory that the program itself filled (`buffer = io.BytesIO()`). A load with a
+`pickle_module` of one's own, which may allow less.
 `torch.hub.load_state_dict_from_url` without the argument, though `False` is its default still in torch 2.13.
 """
 

@@ -2,8 +2,8 @@
 
 ## What it does
 Finds `torch.load` without `map_location`, of weights, in a program that saves weights itself and is meant to run
-without a GPU too: what is loaded goes into a `load_state_dict`, the same file has a `torch.save` of a state dict, and it
-asks `torch.cuda.is_available()` (or that of another kind of device) to choose where things go.
+without a GPU too: what is loaded goes into a `load_state_dict`, the same file has a `torch.save` of a state dict, and
+it asks `torch.cuda.is_available()` (or that of another kind of device) to choose where things go.
 
 ## Why is this bad
 Each tensor goes back to the device that it was saved from. Where that device is missing, the load raises
@@ -35,11 +35,11 @@ on the device.
 
 ## What is left alone
 Whatever is not seen to go into a `load_state_dict`: data sets, tables and caches were never on a GPU (of 53 findings of
-`torch.load` without `map_location` anywhere, 32 were such). The state of a scheduler or a scaler, and quantized weights.
+`torch.load` without `map_location` anywhere, 32 were such). The state of a scheduler or a scaler, quantized weights.
 Weights that come from elsewhere: those that are published, or saved as `v.cpu()`, load on any machine. A load in a
 branch that asks for the GPU (`if torch.cuda.is_available():`), and files that never ask whether there is one, or only
-to fail if there is none. Calls with `**kwargs`, which may pass it, and a buffer in memory that the program itself filled
-(`io.BytesIO()`). `load_state_dict(..., assign=True)` is found, and not fixed, as it keeps the tensors that were loaded.
+to fail if there is none. Calls with `**kwargs`, which may pass it, and a buffer in memory that the program itself
+filled (`io.BytesIO()`). `load_state_dict(..., assign=True)` is found, and not fixed, as it keeps what was loaded.
 """
 
 from __future__ import annotations

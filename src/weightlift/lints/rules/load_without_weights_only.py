@@ -25,8 +25,7 @@ the file may be refused by `weights_only=True`.
 Calls with `**kwargs`, which may pass it, and with a `pickle_module`, which is another rule's. A buffer in memory that
 the program itself filled (`io.BytesIO()`, or the bytes of a tensor, which another of its processes has sent). What is
 left to do where torch does not know the argument: the `except TypeError` of a load that passes it, or the other branch
-of one that asks for torch 1.13. With `--torch-min 2.6`
-or newer, which is the default, this rule has nothing to say.
+of one that asks for torch 1.13. With `--torch-min 2.6` or newer, which is the default, this rule has nothing to say.
 """
 
 from __future__ import annotations

@@ -28,8 +28,9 @@ Safe: `.clone()` at the slice, or where the name that holds it is saved. The sam
 
 ## What is left alone
 What may be a copy: an index that is a list, a mask or a tensor, `contiguous()`, `cpu()`, `to(...)`. `x[0]`, which
-mostly takes the only item of a batch. Two or more parts of the same tensor in one file, also those that a loop has put there: they share what is saved once.
-Anything that is not certain to be a tensor, as lists and arrays of NumPy save what they show.
+mostly takes the only item of a batch. Two or more parts of the same tensor in one file, also those that a loop has put
+there: they share what is saved once. Anything that is not certain to be a tensor, as lists and arrays of NumPy save
+what they show.
 """
 
 from __future__ import annotations

@@ -29,9 +29,10 @@ the middle was meant too.
 
 ## What is left alone
 Other texts: what stands before the dot of `module.` and `model.` is part of many longer names, what a converter of one
-known architecture replaces is not. A name that is made only to ask about it. Keys that were looked at: `startswith` or a
-match anywhere before in the same function, a condition about the key, keys that were picked by a condition, and the
-`except` branch after the keys as they are have been tried.
+known architecture replaces is not. A name that is made only to ask about it. Keys that were looked at: `startswith` or
+a match anywhere before in the same function, a condition about the key, a flag that says how the model was saved (`if
+used_data_parallel:`), a model that the function itself wraps, keys that were picked by a condition, and the `except`
+branch after the keys as they are have been tried.
 """
 
 from __future__ import annotations
