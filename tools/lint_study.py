@@ -5,8 +5,9 @@
 
 FOLDER holds wheels and source archives, as `pip download --no-deps` puts them there. Every rule looks at them, those
 too that are off by default, for torch 2.1 so that no rule is silent. The sample takes the same share of each rule;
-what a rule with fewer findings leaves goes to the others. Printed are the lines of the table in docs/lint.md and the
-sample as docs/lint-study.tsv has it, with the judgements that are there already.
+what a rule with fewer findings leaves goes to the others. Printed are the packages, the table of rates of what is
+judged already, the number of findings of each rule, and the sample as docs/lint-study.tsv has it, with the judgements
+that are there already and `?` for the others.
 """
 
 from __future__ import annotations
@@ -144,18 +145,26 @@ def lines_in(folder: Path) -> int:
     return sum(path.read_bytes().count(b"\n") for path in folder.rglob("*.py"))
 
 
-def rate_table(found: Counter[str], judged: Iterable[Verdict]) -> list[str]:
-    """Return the rows of the table of rates: findings, and of those that are still found, judged and false."""
-    still = [each for each in judged if each.now == "found"]
-    rows = ["| rule | findings | judged | false | rate | by default |", "|---|---|---|---|---|---|"]
+def rate_table(judged: Iterable[Verdict]) -> list[str]:
+    """Return the rows of a table of rates, of all that was judged and of what is still found."""
+    every = list(judged)
+    rows = [
+        "| rule | by default | judged | false | rate | still found | false | rate |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
     for code in RULES:
-        of_rule = [each.verdict for each in still if each.finding.rule == code]
-        false = of_rule.count("false")
-        rate = f"{100 * false / len(of_rule):.0f} %" if of_rule else ""
+        of_rule = [each for each in every if each.finding.rule == code]
+        if not of_rule:
+            continue
+        now = [each for each in of_rule if each.now == "found"]
         standing = "on" if rule(code).on_by_default else "off"
-        link = f"[{code}](rules/{code}.md)"
-        rows.append(f"| {link} | {found[code]} | {len(of_rule)} | {false if of_rule else ''} | {rate} | {standing} |")
+        rows.append(f"| [{code}](rules/{code}.md) | {standing} | {_rate(of_rule)} | {_rate(now)} |")
     return rows
+
+
+def _rate(judged: list[Verdict]) -> str:
+    false = sum(each.verdict == "false" for each in judged)
+    return f"{len(judged)} | {false} | {100 * false / len(judged):.0f} %" if judged else "0 | |"
 
 
 def main() -> int:
@@ -180,7 +189,10 @@ def main() -> int:
             print(f"| {name} | {version} | {lines_in(source)} | {len(found)} |", flush=True)
     known = {each.finding: each for each in verdicts()} if JUDGED.exists() else {}
     named = [each for each in known.values() if each.sample == asked.name]
-    print("", *rate_table(Counter(each.rule for each in findings), named), "", sep="\n")
+    print("", *rate_table(named), "", sep="\n")
+    print(
+        ", ".join(f"{code}: {count}" for code, count in sorted(Counter(each.rule for each in findings).items())), "\n"
+    )
     writer = csv.writer(sys.stdout, delimiter="\t", quoting=csv.QUOTE_NONE, quotechar=None, lineterminator="\n")
     writer.writerow(COLUMNS)
     for each in drawn(findings, asked.sample, asked.seed):
