@@ -6,7 +6,19 @@ import io
 import struct
 import tarfile
 
-from bad_files import COMMAND, NOTHING, PLAIN, Entry, Table, payload, torch_file, torch_members, with_payload, zip_of
+from bad_files import (
+    COMMAND,
+    MARKER,
+    NOTHING,
+    PLAIN,
+    Entry,
+    Table,
+    payload,
+    torch_file,
+    torch_members,
+    with_payload,
+    zip_of,
+)
 from builders import BENIGN, FOUR_FLOATS, call, dict_of, integer, named, pickled, tensor, text, torch_legacy, tuple_of
 
 TABLE = Table()
@@ -188,3 +200,62 @@ def a_numpy_array_of_objects() -> bytes:
 @TABLE.add(error=("UnsupportedError", "7z"))
 def a_seven_zip_archive() -> bytes:
     return b"7z\xbc\xaf\x27\x1c\0\4" + bytes(24) + pickled(payload())
+
+
+_LOADER = named("torch.storage", "_load_from_bytes")
+
+
+def _blob() -> bytes:
+    data = payload() + b"."  # without the mark of a protocol, which would be found anywhere
+    return b"B" + struct.pack("<I", len(data)) + data
+
+
+def beside(pickle: bytes) -> bytes:
+    """A state dict, and another pickle in a member of its own."""
+    return torch_file(BENIGN, FOUR_FLOATS, Entry("archive/extra.pkl", b"\x80\x03" + pickle + b"."))
+
+
+@TABLE.add(weights=PLAIN, scan="dangerous")
+def the_loader_called_through_another() -> bytes:
+    through = named("torch._tensor", "_rebuild_from_type_v2")
+    return beside(through + b"(" + _LOADER + named("torch", "Tensor") + _blob() + b"\x85}tR")
+
+
+@TABLE.add(weights=PLAIN, scan="dangerous")
+def the_loader_called_through_two_others() -> bytes:
+    through, tensor_class = named("torch._tensor", "_rebuild_from_type_v2"), named("torch", "Tensor")
+    inner = b"(" + _LOADER + tensor_class + _blob() + b"\x85}t"
+    return beside(through + b"(" + through + tensor_class + inner + b"}tR")
+
+
+@TABLE.add(weights=PLAIN, scan="unknown")
+def the_loader_as_an_attribute_called_append() -> bytes:
+    return beside(named("argparse", "Namespace") + b")\x81}" + text("append") + _LOADER + b"sb" + _blob() + b"a")
+
+
+@TABLE.add(weights=PLAIN, scan="unknown")
+def the_loader_as_an_attribute_called_setstate() -> bytes:
+    return beside(named("argparse", "Namespace") + b")\x81}" + text("__setstate__") + _LOADER + b"sb" + _blob() + b"b")
+
+
+@TABLE.add(weights=PLAIN, scan="dangerous")
+def the_loader_called_by_the_obj_opcode() -> bytes:
+    return beside(b"(" + _LOADER + _blob() + b"o")
+
+
+@TABLE.add(weights=PLAIN, scan="unreadable")
+def a_pickle_of_text_that_breaks_off() -> bytes:
+    data = b"ccodecs\nopen\n(S'" + MARKER.encode() + b"'\nS'w'\ntR\xff"
+    return torch_file(BENIGN, FOUR_FLOATS, Entry("archive/extra.bin", data))
+
+
+@TABLE.add(weights=PLAIN, scan="unknown")
+def a_name_of_torchscript_in_another_pickle() -> bytes:
+    return beside(named("__torch__.a", "f") + b")R")
+
+
+@TABLE.add(weights=PLAIN, scan="unknown")
+def bytes_that_change_after_they_were_looked_at() -> bytes:
+    harmless = b"\x80\x02N."
+    made = named("builtins", "bytearray") + b"C" + bytes((len(harmless),)) + harmless + b"\x85R"
+    return beside(made + b"(K\x02K\x63u" + b"0N")

@@ -17,7 +17,7 @@ from weightlift.pickles.known_globals import advisory_of, verdict_of
         ("collections", "OrderedDict", "clean"),
         ("torch._utils", "_rebuild_tensor_v2", "clean"),
         ("torch.distributed.checkpoint.metadata", "Metadata", "clean"),
-        ("__torch__.torch.nn", "Linear", "clean"),
+        ("__torch__.torch.nn", "Linear", "unknown"),
         ("torch.nn.modules.linear", "Linear", "unknown"),
         ("mypackage", "Outer.Inner", "unknown"),
         ("functools", "partial", "unknown"),

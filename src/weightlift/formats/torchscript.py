@@ -15,6 +15,7 @@ from ..errors import LimitError, plural
 from ..findings import Finding
 from ..limits import Limits
 from ..pickles import Global, Object
+from ..pickles.known_globals import is_script_class
 from ..pickles.state import Rebuild
 from ..state_dict import StateDict
 from ..tensors import Composite, Tensor
@@ -114,7 +115,7 @@ def _packed_tensors(state: tuple[Any, ...]) -> Iterator[tuple[str, Any]]:
 
 def is_script_object(value: Object) -> bool:
     """Whether an object is of a class of the archive's own code."""
-    return isinstance(value.fn, Global) and value.fn.module.partition(".")[0] == "__torch__"
+    return isinstance(value.fn, Global) and is_script_class(value.fn)
 
 
 def _type_tag(value: Any, _tag: Any = None) -> Any:
@@ -167,7 +168,7 @@ def _open(probe: Probe, opening: Opening) -> Checkpoint:
         format="torchscript",
         source=probe.source,
         details={**facts, "mobile": f"{prefix}bytecode.pkl" in archive, "constants": known},
-        globals={**pickle.globals, **held.globals},
+        globals={**{named: at for named, at in pickle.globals.items() if not is_script_class(named)}, **held.globals},
         findings=tuple(findings),
         limits=opening.limits,
         module_reader=modules.state_dict,

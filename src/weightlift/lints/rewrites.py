@@ -138,6 +138,23 @@ def loaded_into(target: str, made: str) -> Rewrite:
     return rewrite
 
 
+def value_of_assignment(value: str, comments: Sequence[str] = ()) -> Rewrite:
+    """Give another value to what a whole assignment assigns, with more comments above: `d = {}` -> `d = made()`."""
+
+    def rewrite(line: Any) -> Any:
+        cst = libcst()
+        made = line.body[0].with_changes(value=cst.parse_expression(value))
+        above = [*line.leading_lines, *(cst.EmptyLine(comment=cst.Comment(each)) for each in comments)]
+        return line.with_changes(leading_lines=above, body=[made, *line.body[1:]])
+
+    return rewrite
+
+
+def removed() -> Rewrite:
+    """Take a whole statement away, with the comments about it."""
+    return lambda _: libcst().RemoveFromParent()
+
+
 def statements_before(*lines: str) -> Rewrite:
     """Put statements in front of a whole statement, which keeps its own comments (for `file.edit(statement, ...)`)."""
 

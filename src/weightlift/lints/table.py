@@ -28,6 +28,7 @@ RULES = {
     "WL406": "model_and_optimizer_pickled_apart",
     "WL407": "metadata_lost_by_comprehension",
     "WL408": "slice_saved_with_its_storage",
+    "WL409": "own_state_dict_filled_up",
 }
 """The module in `lints.rules` for each code: 1xx certain bugs, 2xx deprecated, 3xx unsafe or brittle, 4xx silent."""
 

@@ -69,12 +69,26 @@ REBUILDS: dict[tuple[str, str], str] = {
     ("numpy", "dtype"): "numpy_dtype",
 }
 
+_TENSORS = [name.removesuffix("Storage") + "Tensor" for name in BY_STORAGE_CLASS if name.endswith("Storage")]
+_PLACEMENTS = ("Partial", "Replicate", "Shard", "_StridedShard")
+
 _CLEAN: set[tuple[str, str]] = {
     *(("torch", name) for name in DTYPES),
     *(("torch", name) for name in BY_STORAGE_CLASS),
     *(("torch.cuda", name) for name in BY_STORAGE_CLASS),
     *(("torch", name) for name in ("device", "Tensor", "Generator", "finfo", "iinfo")),
     *(("torch", name) for name in ("per_tensor_affine", "per_channel_affine", "per_channel_affine_float_qparams")),
+    *(("torch", name) for name in ("per_tensor_symmetric", "per_channel_symmetric")),
+    *((f"torch{where}", name) for where in ("", ".cuda", ".sparse", ".cuda.sparse") for name in _TENSORS),
+    # what torch's own packages add to its list once they are imported
+    ("torch._dynamo.decorators", "_DimRange"),
+    ("torch.nested._internal.nested_tensor", "NestedTensor"),
+    ("torch.distributed._mesh_layout", "_FlatLayout"),
+    ("torch.distributed._mesh_layout", "_MeshLayout"),
+    ("torch.distributed.device_mesh", "DeviceMesh"),
+    ("torch.distributed.tensor", "DTensor"),
+    *(("torch.distributed.tensor._dtensor_spec", name) for name in ("DTensorSpec", "ShardOrderEntry", "TensorMeta")),
+    *(("torch.distributed.tensor.placement_types", name) for name in _PLACEMENTS),
     *(("torch", name) for name in ("strided", "sparse_coo", "sparse_csr", "sparse_csc", "sparse_bsr", "sparse_bsc")),
     *(("torch", name) for name in ("contiguous_format", "channels_last", "channels_last_3d", "preserve_format")),
     ("torch.storage", "UntypedStorage"),
@@ -117,10 +131,14 @@ def verdict_of(named: Global) -> Verdict:
 
     if key in ORDINARY:
         return "unknown"
-    if _listed(named) is not None or (_reaches_further(named.name) and _is_module(named.module)):
+    if _listed(named) is not None or (_reaches_further(named.name) and is_module(named.module)):
         return "dangerous"
-    # classes of a TorchScript archive's own code, which is no Python: an unpickler finds no such module
-    return "clean" if named.module.partition(".")[0] == "__torch__" else "unknown"
+    return "unknown"
+
+
+def is_script_class(named: Global) -> bool:
+    """Whether a name is one of a TorchScript archive's own code; in its own pickles these are no Python names."""
+    return named.module.partition(".")[0] == "__torch__"
 
 
 def advisory_of(named: Global) -> str:
@@ -143,7 +161,7 @@ def _listed(named: Global) -> str | None:
     return None
 
 
-def _is_module(name: str) -> bool:
+def is_module(name: str) -> bool:
     """Whether a module can be called so; chance bytes that read as a name are none."""
     return all(part.isidentifier() for part in name.split("."))
 

@@ -107,5 +107,6 @@ class _Noticing(Watching):
         if isinstance(target, Object) and target.fn != WRAPPER:
             super().build(target, state)
         else:
+            self._attributes((state,))
             self.is_faithful &= not isinstance(target, Object)  # an array follows, which watching passes over
             Machine.build(self, target, state)

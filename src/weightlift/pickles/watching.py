@@ -23,6 +23,7 @@ from .python_values import PYTHON_VALUES
 from .state import Machine, Rebuild
 
 _MOST_SIGHTS = 10_000
+_MOST_THROUGH = 100
 _LOADER = Global("torch.storage", "_load_from_bytes")
 _THROUGH = {  # clean calls that call their first argument: name -> where the arguments for it are
     "_reconstructor": 3,
@@ -31,6 +32,8 @@ _THROUGH = {  # clean calls that call their first argument: name -> where the ar
     "_rebuild_from_type": 2,
     "_rebuild_wrapper_subclass": 1,
 }
+_STATE_AT = {"_rebuild_from_type_v2": 3, "_rebuild_parameter_with_state": 3}  # of calls that set attributes
+_ASKED_FOR = ("__setstate__", "append", "extend", "add")  # what an unpickler calls of an object, looked up on it
 _COMPUTED = "<computed>"
 
 
@@ -39,7 +42,8 @@ class Sight:
     """Something that a plain load would do: at which byte, by which opcode, to what.
 
     `kind` is "import", "call", "state" (BUILD: `__setstate__` or attributes), "items" (set, appended or
-    added), "extension" (a code of copyreg) or "computed" (a name that is put together while loading).
+    added), "attribute" (set where an unpickler would call it), "extension" (a code of copyreg) or "computed" (a
+    name that is put together while loading).
     `made` is the node of the call, `named` the global at the root of it.
     """
 
@@ -166,7 +170,7 @@ class Watching(Machine):
         if verdict != "clean" and named != _LOADER:
             self.unclean[id(named)] = verdict
             self.first[id(named)] = self.op_at, NAMES[self.code]
-        elif named.name not in _THROUGH and named.name != "_load_type" and named != _LOADER:
+        elif named.name not in (*_THROUGH, *_STATE_AT, "_load_type") and named != _LOADER:
             self.quiet.add(id(named))
 
     def push_extension(self, code: int) -> None:
@@ -209,24 +213,57 @@ class Watching(Machine):
             return
         if not isinstance(args, tuple):  # what is called on is not known; the name of it is
             args = (args,)
-        if fn == _LOADER:
-            self.loads.append((args[0] if args else None, self.op_at))
+        self._load(fn, args)
         super().call(fn, args)
         self._judge("call", fn, self.stack[-1])
         if isinstance(fn, Global) and fn.name == "_load_type" and args and isinstance(args[0], str):
             named = Global("types", args[0])  # dill looks it up there, or among the builtins
             if verdict_of(named) == "dangerous":
                 self._see("call", "dangerous", named, self.stack[-1])
-        if isinstance(fn, Global) and fn.name in _THROUGH and args and id(args[0]) in self.unclean:
+        if isinstance(fn, Global) and fn.name in _STATE_AT:
+            self._attributes(args[_STATE_AT[fn.name] :])
+        self._call_through(fn, args)
+
+    def _call_through(self, fn: Any, args: tuple[Any, ...]) -> None:
+        """Judge what a clean call calls in its turn."""
+        for _ in range(_MOST_THROUGH):
+            if not (isinstance(fn, Global) and fn.name in _THROUGH and args):
+                return
             given = args[_THROUGH[fn.name] :]
             if fn.name.startswith("_rebuild_from_type"):
                 given = given[0] if given and isinstance(given[0], tuple) else given
-            self._judge("call", args[0], Object(args[0], given, is_call=True, offset=self.op_at))
+            fn, args = args[0], given
+            if id(fn) not in self.quiet:
+                made = Object(fn, args, is_call=True, offset=self.op_at)
+                if fn == _LOADER:
+                    self._load(fn, args)
+                    self._see("call", "unknown", fn, made)
+                elif isinstance(fn, Object) or id(fn) in self.unclean:
+                    self._judge("call", fn, made)
+        self._see("call", "unknown", Global(_COMPUTED, _COMPUTED))
+
+    def _load(self, fn: Any, args: tuple[Any, ...]) -> None:
+        """Remember what is handed to torch to be unpickled."""
+        if fn == _LOADER:
+            self.loads.append((args[0] if args else None, self.op_at))
+
+    def _attributes(self, states: tuple[Any, ...]) -> None:
+        """Remember an attribute that the unpickler will call: it looks for `append` and the like on the object."""
+        for state in states:
+            if isinstance(state, tuple):
+                self._attributes(tuple(part for part in state if isinstance(part, dict)))
+            elif isinstance(state, dict):
+                for name in _ASKED_FOR:
+                    value = state.get(name)
+                    if isinstance(value, Global | Object) and id(value) not in self.quiet:
+                        root = self._root(value) or Global(_COMPUTED, _COMPUTED)
+                        self._see("attribute", self.unclean.get(id(root), "unknown"), root, value)
 
     def instantiate(self, cls: Any, args: Any, kwargs: dict[str, Any]) -> None:
         """Remember an instance of anything that is not clean."""
         if not isinstance(args, tuple):
             args = (args,)
+        self._load(cls, args)
         super().instantiate(cls, args, kwargs)
         made = self.stack[-1]
         if isinstance(made, Object) and made.fn is cls:
@@ -239,7 +276,9 @@ class Watching(Machine):
             verdict = self.unclean.get(id(target), "unknown")
             made = Object(target, (state,), is_call=True, offset=self.op_at)
             self._see("state", "dangerous" if verdict == "dangerous" else "unknown", target, made)
-        elif isinstance(target, Object):
+            return
+        self._attributes((state,))
+        if isinstance(target, Object):
             super().build(target, state)
             if target.fn == WRAPPER:
                 self.pass_over_array(state)
@@ -288,6 +327,8 @@ class Watching(Machine):
             self.called.add(id(target))
             made = Object(target, tuple(items), is_call=True, offset=self.op_at)
             self._see("items", self.unclean.get(id(target), "unknown"), target, made)
+        elif isinstance(target, bytearray):  # its bytes are not those that were looked at
+            self._see("items", "unknown", Global("builtins", "bytearray"), tuple(items))
 
     def take_bytes(self, nbytes: int) -> bytes | Blob:
         """Remember where long bytes lie."""

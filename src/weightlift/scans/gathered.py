@@ -28,6 +28,7 @@ class Gathered:
         self.pickles = 0
         self.pickle_nbytes = 0
         self.depth = 0
+        self.in_script = False  # whether what is looked at are a TorchScript archive's own pickles
         self.inside = 0  # of how many pickles what is looked at is a part, whose bytes are counted already
         self.opcodes_left = limits.opcodes
         self.search_left = min(_SEARCHED, limits.opcodes)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from ..errors import TruncatedError
 from ..findings import Severity
 from ..pickles import Blob
-from ..pickles.known_globals import advisory_of
+from ..pickles.known_globals import advisory_of, is_module, is_script_class
 from ..pickles.opcodes import is_opcode
 from ..pickles.watching import Sight, Watched, watch_pickle
 from ..sources import Memory, Source
@@ -56,8 +56,10 @@ def _counts(watched: Watched, source: Source) -> bool:
     """Whether it is a pickle, and not bytes that begin like one."""
     if watched.error is None or any(sight.verdict == "dangerous" for sight in watched.sights):
         return True
-    if source.read_up_to(watched.start, 2) not in PROTOS:
-        return False
+    if source.read_up_to(watched.start, 2) not in PROTOS:  # texts begin like the pickles of protocol 0
+        return any(
+            sight.kind not in ("import", "extension") and is_module(sight.named.module) for sight in watched.sights
+        )
     return bool(watched.globals) or watched.opcodes >= _SIGNS or isinstance(watched.error, TruncatedError)
 
 
@@ -73,6 +75,8 @@ def _tell(watched: Watched, where: str, gathered: Gathered) -> None:
     told: set[tuple[str, str]] = set()
     for sight in watched.sights:
         gathered.judged.add(sight.named)
+        if gathered.in_script and is_script_class(sight.named) and sight.verdict != "dangerous":
+            continue
         key = sight.kind, str(sight.named)
         if sight.verdict != "dangerous" and key in told:
             continue
@@ -91,6 +95,7 @@ _SAYS = {
     "object": "makes an object of the class {name}",
     "state": "hands a state to {name}",
     "items": "puts items into {name}",
+    "attribute": "sets an attribute that an unpickler calls to {name}",
     "extension": "imports what is registered in the loading process as {name}",
     "computed": "imports by a name that is put together while loading",
 }

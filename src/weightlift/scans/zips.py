@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
-
 from ..containers import Member, ZipArchive
 from ..containers.zip_layout import check_all, judged_gaps
 from ..containers.zip_readings import readings
@@ -45,6 +43,7 @@ def scan_zip(source: Source, where: str, gathered: Gathered, inner: ScanInner) -
 def _scan_members(archive: ZipArchive, where: str, gathered: Gathered, inner: ScanInner) -> None:
     names = sorted(archive.names(), key=lambda name: name.rpartition("/")[2] not in _PICKLES)  # storages known first
     tensors: set[str] = set()
+    is_script = any(name.endswith("/constants.pkl") for name in names)  # by this torch tells one
     gathered.depth += 1
     for name in names:
         member = archive.members[name]
@@ -54,11 +53,14 @@ def _scan_members(archive: ZipArchive, where: str, gathered: Gathered, inner: Sc
         place = f"{where}/{name}" if where else name
         try:
             if not is_tensor:
+                gathered.in_script = is_script and name.rpartition("/")[2] in _PICKLES
                 _scan_member(archive, member, place, gathered, inner)
             elif gathered.deep:
                 search(archive.open(name), 0, place, gathered)
         except WeightliftError as error:
             gathered.failed(error, place)
+        finally:
+            gathered.in_script = False
         if name.rpartition("/")[2] in _PICKLES:
             tensors |= {f"{name.removesuffix('.pkl')}/{key}" for key in gathered.storages}
         gathered.storages.clear()
@@ -87,7 +89,7 @@ def _scan_layout(archive: ZipArchive, where: str, gathered: Gathered, inner: Sca
 
 
 def _scan_member(archive: ZipArchive, member: Member, place: str, gathered: Gathered, inner: ScanInner) -> None:
-    source = archive.open_member(member, told=partial(gathered.failed, where=place))  # torch reads on
+    source = archive.open_member(member, told=lambda error: gathered.failed(error, place))  # torch reads on
     head = source.read_up_to(0, 2)
     if head in PROTOS or member.name.endswith(_NAMED):
         refuse_bomb(member)

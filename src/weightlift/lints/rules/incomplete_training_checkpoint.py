@@ -44,10 +44,12 @@ for epoch in range(9):
 
 ## What is left alone
 A checkpoint of weights alone. Whatever else in the file may save what is missing: any `.state_dict()` of that name, the
-whole object in the checkpoint, or handing it to a function that saves. A scheduler that is told the epoch, by
-`step(epoch)`, `last_epoch=` or an assignment. Dicts that are not all to be seen (`**more`, `update`, handed to a
-function). The random state counts only in a script that seeds torch and asks for deterministic algorithms, and that
-speaks nowhere of a state of random numbers or of `set_epoch`. There is no fix: the code that resumes has to change too.
+whole object in the checkpoint, or handing it to a function that saves. What is itself loaded (`load_state_dict`), as it
+raises where its state was not saved. A scheduler that is told the epoch, by `step(epoch)`, `last_epoch=` or an
+assignment. Dicts that are not all to be seen (`**more`, `update`, handed to a function). The random state counts only
+in a script that seeds torch and asks for deterministic algorithms, and that speaks nowhere of a state of random numbers
+or of `set_epoch`. There is no fix: the code that resumes has to change too. With `--to weightlift` the
+message names `weightlift.CheckpointStore`, which saves all that a `weightlift.TrainState` is given and resumes it.
 """
 
 from __future__ import annotations
@@ -87,7 +89,8 @@ def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
     if _repeats_itself(file) and (with_optimizer or missing):
         missing.append("the random state")
     if missing:
-        yield Found(node, f"what resumes from this checkpoint has lost {_listed(missing)}")
+        ours = "; weightlift.CheckpointStore saves and resumes all of a run" if file.settings.to == "weightlift" else ""
+        yield Found(node, f"what resumes from this checkpoint has lost {_listed(missing)}{ours}")
 
 
 def _state_of(value: ast.expr) -> list[ast.expr]:
@@ -151,7 +154,7 @@ def _kept(inside: list[ast.expr], file: SourceFile) -> set[str]:
     """Return the last names of all that may be saved by something in the file."""
     names = {key_of(each) for value in inside for each in ast.walk(value)}
     for attribute in file.nodes[ast.Attribute]:
-        if attribute.attr == "state_dict":
+        if attribute.attr in ("state_dict", "load_state_dict"):  # what is loaded was saved, or it raises
             names.add(key_of(attribute.value))
     for call in file.nodes[ast.Call]:
         function = key_of(call.func) or ""

@@ -29,6 +29,11 @@ Unsafe, and offered only where the project itself saves that file, and saves a s
 numbers) wherever it does: then `weights_only=True` reads the same. A file from elsewhere may lie at that path, and
 another one of the same name would be refused.
 
+With `--to weightlift`, where that is not to be seen and the result, or an entry of it, goes into a model, the load
+becomes `weightlift.open(path).state_dict().to_torch()`: it reads the weights of any torch file, also those of a whole
+model, and runs nothing of it. Unsafe, since the tensors are on the CPU and not where the file says; a model that they
+are loaded into copies them to where it is.
+
 ## What is left alone
 A value that the text does not settle (`weights_only=args.trusted`), and a branch that is taken only by who asks for it
 (`if trusted:`). A buffer in memory that the program itself filled (`buffer = io.BytesIO()`). A load with a
@@ -46,6 +51,7 @@ from ..rewrites import with_keyword
 from ..source_file import SourceFile, argument, is_constant
 from ..torch_loads import LOADS, is_in_memory, is_other_unpickler
 from ..values import Fix, Found
+from ..with_weightlift import opened
 
 NODES = (ast.Call,)
 WORDS = (b"weights_only",)
@@ -69,7 +75,9 @@ def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
     if is_constant(given, value=False) and file.project is not None and file.project.loads_a_state_dict(node, file):
         fix = Fix("unsafe", "pass weights_only=True", (file.edit(node, with_keyword("weights_only", "True")),))
     message = "weights_only=False runs whatever code the file holds"
-    yield Found(node, f"{message}; this project saves a state dict there, which needs none" if fix else message, fix)
+    if fix:
+        message = f"{message}; this project saves a state dict there, which needs none"
+    yield Found(node, message, fix or opened(node, file))
 
 
 def _is_asked_for(node: ast.Call, file: SourceFile) -> bool:

@@ -19,7 +19,10 @@ weights = torch.load("model.pt", weights_only=True)
 
 ## Fix
 Unsafe, and offered only where the project itself saves that file and what it saves is a state dict: anything else in
-the file may be refused by `weights_only=True`.
+the file may be refused by `weights_only=True`. With `--to weightlift`, where that is not to be seen and the result, or
+an entry of it, goes into a model, it becomes `weightlift.open(path).state_dict().to_torch()`, which runs nothing of the
+file with any torch. Unsafe as well: the tensors are on the CPU, and a name for the weights that the file does not have
+raises.
 
 ## What is left alone
 Calls with `**kwargs`, which may pass it, and with a `pickle_module`, which is another rule's. A buffer in memory that
@@ -39,6 +42,7 @@ from ..rewrites import with_keyword
 from ..source_file import SourceFile, argument, is_open
 from ..torch_loads import LOADS, is_in_memory
 from ..values import Fix, Found, Settings
+from ..with_weightlift import opened
 
 NODES = (ast.Call,)
 WORDS = (b"load(", b"torch.load", b"load as ")
@@ -65,6 +69,7 @@ def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
     if file.project is not None and file.project.loads_a_state_dict(node, file):
         edits = (file.edit(node, with_keyword("weights_only", "True")),)
         fix = Fix("unsafe", "pass weights_only=True", edits)
+    fix = fix or opened(node, file)
     oldest = ".".join(map(str, file.settings.torch_min))
     yield Found(node, f"torch {oldest} runs any code that the file holds; pass weights_only", fix)
 

@@ -28,10 +28,16 @@ weights = torch.load("checkpoint.pt", map_location="cpu", mmap=True)["state_dict
 
 With `mmap=True` the tensors that are not used are never read from the disk.
 
+## Fix
+With plain torch there is none: which entry is meant is not to be seen. With `--to weightlift`, where a function
+speaks of a `state_dict`, or what it loads goes into a model, the load becomes
+`weightlift.open(path).state_dict().to_torch()`: the weights alone, whether the file holds a state dict, a checkpoint
+with one in it or a whole model, and nothing is run. Unsafe, as what was loaded until now, if it did not raise, was all
+of the file. Where several state dicts may be meant it raises and lists them.
+
 ## What is left alone
 Functions that use the storage as one (`lambda storage, loc: storage.cuda(1)`), those that are imported or passed on,
-and dicts of devices. A `map_location` that is passed by position, in a file that never says the word. There is no fix:
-which entry is meant is not to be seen.
+and dicts of devices. A `map_location` that is passed by position, in a file that never says the word.
 """
 
 from __future__ import annotations
@@ -39,14 +45,16 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
-from ..map_functions import fault
+from ..map_functions import fault, function_behind
 from ..source_file import SourceFile
 from ..torch_loads import map_location
 from ..values import Found
+from ..with_weightlift import opened
 
 NODES = (ast.Call,)
 WORDS = (b"map_location",)
 EVERY = (b"torch", b"load")
+GRADE = "unsafe"
 
 
 def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
@@ -54,4 +62,8 @@ def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
     given = map_location(node, file)
     wrong = fault(given, file) if given is not None else None
     if wrong is not None:
-        yield Found(node, f"map_location says where tensors go, not which are loaded: {wrong}")
+        function = function_behind(given, file) if given is not None else None
+        inside = list(ast.walk(function)) if function is not None else []
+        speaks = any("state_dict" in (getattr(each, "attr", None), getattr(each, "value", None)) for each in inside)
+        fix = opened(node, file, as_weights=speaks) if inside else None
+        yield Found(node, f"map_location says where tensors go, not which are loaded: {wrong}", fix)

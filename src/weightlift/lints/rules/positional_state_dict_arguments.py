@@ -24,6 +24,10 @@ weights = model.state_dict(destination=None, prefix="encoder.")
 Safe: the same values under the names of the parameters that they already were for. Not offered with more than three
 positions, with `**kwargs`, or with a keyword that is there already.
 
+With `--to weightlift` an empty dict and the lines right below that write modules into it, each under its prefix, become
+`weightlift.StateDict.from_modules(encoder=encoder, decoder=decoder).to_torch()`. Unsafe: the names and versions are
+those that one module with these two in it has, and the values are copies and no longer the tensors of the modules.
+
 ## What is left alone
 `*args` that are passed on. Methods of things that are not certainly modules: Lightning's loops have a
 `state_dict(destination, prefix)` of their own. A call counts as one of a module if the file shows that it is one, or if
@@ -36,6 +40,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from ..destinations import together
 from ..kinds import class_definition
 from ..overrides import KEYWORDS, has_own_state_dict, is_class_of_modules, mentions
 from ..rewrites import positional_as_keywords
@@ -60,7 +65,7 @@ def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
     yield Found(
         node,
         "state_dict() takes its arguments by position no longer for long: destination, prefix and keep_vars",
-        keywords_fix(node, file),
+        together(node, file) or keywords_fix(node, file),
     )
 
 

@@ -20,6 +20,12 @@ if unexpected or not all(key.startswith("head.") for key in missing):
     raise RuntimeError(f"missing: {missing}; unexpected: {unexpected}")
 ```
 
+## Fix
+With plain torch there is none: which keys may be missing is not to be seen. With `--to weightlift`, where a load is in
+sight, it becomes `weightlift.load(model, path)`, or `weightlift.load(model, weights)` where the load stands elsewhere.
+Unsafe, since it is strict: it raises for what it does not know a place for, lists it, and has then loaded nothing; what
+may be missing is said by `missing=` or in a plan.
+
 ## What is left alone
 A result that is assigned, also to `_`, returned, printed or passed on. Weights that the function is handed, as whoever
 calls it may have looked. Where there is nothing to be told: a model that gets back what was taken of itself
@@ -41,10 +47,12 @@ from ..origins import is_from_elsewhere
 from ..own_keys import are_looked_at, is_its_own
 from ..source_file import SourceFile, argument, is_constant, method
 from ..values import Found
+from ..with_weightlift import loaded
 
 NODES = (ast.Call,)
 WORDS = (b"load_state_dict",)
 EVERY = (b"False",)
+GRADE = "unsafe"
 
 _OTHERS = ("optimizer", "scheduler", "scaler")
 """What has no `strict`."""
@@ -61,4 +69,5 @@ def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
     if given is None or not is_from_elsewhere(file, given):
         return
     if not (is_its_own(file, model, given) or are_looked_at(file, node, model, given)):
-        yield Found(node, "strict=False returns the keys that did not match, and the result is thrown away")
+        message = "strict=False returns the keys that did not match, and the result is thrown away"
+        yield Found(node, message, loaded(node, given, file))

@@ -27,6 +27,11 @@ torch.nn.modules.utils.consume_prefix_in_state_dict_if_present(state_dict, "modu
 Unsafe: `k.removeprefix("module.")`. Where a part of the model was wrapped by itself, `encoder.module.weight`, or twice,
 the middle was meant too.
 
+With `--to weightlift`, `{k.replace("module.", ""): v for k, v in weights.items()}` becomes
+`weightlift.StateDict.of(weights).strip_prefix("module.").to_torch()`, which raises for a key without the prefix and
+keeps the versions; straight into a model, with nothing done with the result, it becomes `weightlift.load(model, path)`,
+which knows such prefixes and raises for all that does not fit. Unsafe.
+
 ## What is left alone
 Other texts: what stands before the dot of `module.` and `model.` is part of many longer names, what a converter of one
 known architecture replaces is not. A name that is made only to ask about it. Keys that were looked at: `startswith` or
@@ -45,6 +50,7 @@ from ..reads import reads_of
 from ..rewrites import replaced_by
 from ..source_file import SourceFile, is_constant, method
 from ..values import Fix, Found
+from ..with_weightlift import stripped
 
 NODES = (ast.Call,)
 WORDS = (b'replace("mod', b"replace('mod")
@@ -67,7 +73,13 @@ def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
     if source is None or looked_at(file, node, key, source) or _is_only_asked_about(node, file):
         return
     eaten = _EATEN[prefix]
-    fix = Fix(
+    above = file.parent(node)
+    ours = (
+        stripped(above, file.text(node.args[0]), file)
+        if isinstance(above, ast.DictComp) and above.key is node
+        else None
+    )
+    fix = ours or Fix(
         "unsafe",
         "call removeprefix",
         (file.edit(node, replaced_by("{k}.removeprefix({p})", k="func.value", p="args.0.value")),),

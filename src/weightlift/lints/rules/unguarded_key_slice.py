@@ -28,6 +28,11 @@ torch.nn.modules.utils.consume_prefix_in_state_dict_if_present(state_dict, "modu
 prefix come out as before, and the others are no longer cut. `k[7:]` becomes `k.removeprefix("module.")`: unsafe, as
 the seven letters may be another prefix. Any other number is left to you.
 
+With `--to weightlift`, `{k[7:]: v for k, v in weights.items()}` becomes
+`weightlift.StateDict.of(weights).strip_prefix("module.").to_torch()`, which raises for a key without the prefix and
+keeps the versions; straight into a model, with nothing done with the result, it becomes `weightlift.load(model, path)`,
+which knows such prefixes and raises for all that does not fit. Unsafe.
+
 ## What is left alone
 Whatever may have made sure of the keys: `startswith` or a match anywhere before in the same function, a condition or
 an `assert` about the key, a flag that says how the model was saved (`if used_data_parallel:`), a model that the
@@ -45,6 +50,7 @@ from ..keys_of_state_dicts import looked_at, source_of_key
 from ..rewrites import replaced_by
 from ..source_file import SourceFile, method
 from ..values import Fix, Found
+from ..with_weightlift import stripped
 
 NODES = (ast.Subscript,)
 _LENGTHS = range(3, 25)
@@ -100,6 +106,9 @@ def _fix(node: ast.Subscript, lower: ast.expr, file: SourceFile) -> Fix | None:
         rewrite = replaced_by("{k}.removeprefix({p})", k="value", p=_PREFIX)
         return Fix("safe", "call removeprefix", (file.edit(node, rewrite),))
     if isinstance(lower, ast.Constant) and lower.value == _OF_MODULE:
+        above = file.parent(node)
+        if isinstance(above, ast.DictComp) and above.key is node and (ours := stripped(above, '"module."', file)):
+            return ours
         rewrite = replaced_by('{k}.removeprefix("module.")', k="value")
         return Fix("unsafe", "remove the prefix 'module.'", (file.edit(node, rewrite),))
     return None

@@ -29,6 +29,11 @@ model.eval()
 Unsafe, and offered only for `torch.load(path).state_dict()` where the project itself saves that file, and saves a state
 dict wherever it does: the call raises today, and what is loaded is what it asks for.
 
+With `--to weightlift` every `torch.load(path).state_dict()` becomes `weightlift.open(path).state_dict().to_torch()`,
+and so does `loaded = torch.load(path)` of which nothing but `loaded.state_dict()` is taken. The weights of a whole
+model come out of the file without its classes, and none of its code runs. Unsafe, since a `state_dict` method of the
+model's own does not run either, and since the tensors are on the CPU.
+
 ## What is left alone
 Code that looks first (`if hasattr(loaded, "state_dict")`, `isinstance(loaded, nn.Module)`, in a `try`) copes with files
 of both sorts. Methods that tensors have as well, such as `to` and `cuda`.
@@ -44,6 +49,7 @@ from ..rewrites import replaced_by
 from ..source_file import SourceFile, argument, is_constant, is_open, method
 from ..torch_loads import LOADS, is_in_memory
 from ..values import Fix, Found
+from ..with_weightlift import opened
 
 NODES = (ast.Call,)
 WORDS = (b".eval(", b".train(", b"state_dict(", b"parameters(", b"named_modules(", b"zero_grad(")
@@ -77,7 +83,8 @@ def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
     bare = owner is load and name == "state_dict" and not (node.args or node.keywords)
     if bare and file.project is not None and file.project.loads_a_state_dict(load, file):
         fix = Fix("unsafe", "take what is loaded", (file.edit(node, replaced_by("{load}", load="func.value")),))
-    yield Found(node, f"{name}() needs a whole model in the file: {_what_happens(load, file)}", fix)
+    message = f"{name}() needs a whole model in the file: {_what_happens(load, file)}"
+    yield Found(node, message, fix or opened(load, file))
 
 
 def _load_behind(owner: ast.expr, file: SourceFile) -> ast.Call | None:

@@ -28,7 +28,9 @@ model.load_state_dict(torch.load("model.pt"))
 Unsafe, and offered for `torch.save` only together with everything in the project that loads the file: each load must
 stand in the same file and be `torch.load(path).state_dict()`, which loses its `.state_dict()`, or `m = torch.load(p)`
 of a model whose class and whose arguments, all constants, are to be seen: then it is made again and loaded into. Files
-that were saved before are not read by the new code, which is why this is not safe.
+that were saved before are not read by the new code, which is why this is not safe. `--to weightlift` adds no fix, as
+what loads has to change in a way that is not to be seen; the message then names `weightlift.save(path, model=model)`,
+which writes a checkpoint without pickle for `weightlift.load(model, path)` and `weightlift.resume`.
 
 ## What is left alone
 What the text does not make certain to be a module (a parameter of the function that nothing is called on). A buffer in
@@ -57,4 +59,6 @@ def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
     if modules := saved_of_kind(node, ("module",), file):
         edits = by_state_dict(node, file)
         fix = Fix("unsafe", "save the state dict, and load it into a model", edits) if edits else None
-        yield Found(node, f"{in_words(modules)} is saved whole, tied to its classes; save its state_dict()", fix)
+        ours = ", or call weightlift.save(path, model=...)" if file.settings.to == "weightlift" else ""
+        message = f"{in_words(modules)} is saved whole, tied to its classes; save its state_dict(){ours}"
+        yield Found(node, message, fix)
