@@ -54,6 +54,13 @@ def test_lstrip_eats_the_beginnings_of_layers_and_removeprefix_does_not():
     assert _run(after)["names"] == ["height", "a.bias"]
 
 
+def test_lstrip_may_be_right_by_luck():
+    """WL102: a prefix that stands there twice is cut off once after the fix, which is why that is unsafe."""
+    before, after = _programs("WL102", 'key = "module.module.fc.weight".lstrip("module.")')
+    assert _run(before)["key"] == "fc.weight"
+    assert _run(after)["key"] == "module.fc.weight"
+
+
 @pytest.mark.parametrize(
     "kept",
     [

@@ -90,10 +90,12 @@ def test_safetensors_load_without_the_lambda(model, tmp_path):
 
 
 LOADS_INTO = """import torch
+device = "cuda" if torch.cuda.is_available() else "cpu"
 model = torch.nn.Linear(2, 2)
 optimizer = torch.optim.Adam(model.parameters())
 model.load_state_dict(torch.load("all.pt")["model"])
 optimizer.load_state_dict(torch.load("all.pt")["optimizer"])
+torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict()}, "next.pt")
 """
 
 

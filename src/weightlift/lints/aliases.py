@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 from ..typed import TYPE_CHECKING
 from ..values import dataclass
+from .bindings import key_of, scope_of
 from .source_file import method
 
 if TYPE_CHECKING:
@@ -36,6 +37,8 @@ def alias(file: SourceFile, node: ast.expr, depth: int = 0) -> Alias | None:
         return None
     if isinstance(node, ast.Name):
         value = file.value(node)
+        if entries_are_replaced(file, node):
+            return None
         return alias(file, value, depth + 1) if value is not None and value is not node else None
     if isinstance(node, ast.IfExp):
         one, other = alias(file, node.body, depth + 1), alias(file, node.orelse, depth + 1)
@@ -43,6 +46,18 @@ def alias(file: SourceFile, node: ast.expr, depth: int = 0) -> Alias | None:
     if isinstance(node, ast.DictComp):
         return _of_items(file, node.generators, node.value, depth)
     return _of_call(file, node, depth) if isinstance(node, ast.Call) else None
+
+
+def entries_are_replaced(file: SourceFile, name: ast.expr) -> bool:
+    """Whether a loop puts something else under the keys of what a name holds: `kept[k] = kept[k].clone()`."""
+    scope = scope_of(file, name)
+    return any(
+        isinstance(each.ctx, ast.Store)
+        and not isinstance(each.slice, ast.Constant)
+        and key_of(each.value) == key_of(name)
+        and scope_of(file, each) is scope
+        for each in (file.nodes.get(ast.Subscript, ()) if isinstance(name, ast.Name) else ())
+    )
 
 
 def parts(file: SourceFile, node: ast.expr) -> Iterator[tuple[ast.expr, Alias]]:

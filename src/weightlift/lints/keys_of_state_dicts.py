@@ -7,12 +7,14 @@ import re
 
 from ..typed import TYPE_CHECKING
 from .bindings import scope_of
-from .source_file import method
+from .source_file import is_constant, method
 
 if TYPE_CHECKING:
     from .source_file import SourceFile
 
 _NAMED_SO = re.compile(r"state_?dict|check_?point|ckpt|^sd$", re.IGNORECASE)
+_WRAPPED = re.compile(r"parallel|ddp|distributed|multi_?gpu|module|prefix")
+_WRAPPERS = ("DataParallel", "DistributedDataParallel", "DDP")
 _SAME_KEYS = ("list", "tuple", "sorted", "set", "iter", "reversed")
 _ASKING = ("startswith", "match", "fullmatch", "search", "find", "partition")
 _CONDITIONS = (ast.If, ast.IfExp, ast.While)
@@ -66,7 +68,7 @@ def looked_at(file: SourceFile, node: ast.expr, key: ast.Name, source: ast.expr)
         conditions = [above.test] if isinstance(above, _CONDITIONS) and inner is not above.test else []
         conditions += [test for each in getattr(above, "generators", ()) for test in each.ifs]
         conditions += _left_before(above, inner)
-        if any(_mentions(condition, key.id) for condition in conditions):
+        if any(_mentions(condition, key.id) or _is_about_wrapping(condition) for condition in conditions):
             return True
         inner = above
     return _asks(file, node)
@@ -119,18 +121,29 @@ def _mentions(node: ast.expr, name: str) -> bool:
     return any(isinstance(each, ast.Name) and each.id == name for each in ast.walk(node))
 
 
+def _is_about_wrapping(condition: ast.expr) -> bool:
+    """Whether a condition is a flag that says how the model was saved: `if used_data_parallel:`."""
+    asked = condition.operand if isinstance(condition, ast.UnaryOp) else condition
+    return _WRAPPED.search(_last_name(asked).lower()) is not None
+
+
+def _last_name(node: ast.expr) -> str:
+    return node.id if isinstance(node, ast.Name) else getattr(node, "attr", "")
+
+
 def _asks(file: SourceFile, node: ast.expr) -> bool:
     """Whether the same function asks, up to here, how any string begins or whether it holds a part with a dot."""
     scope, last = _function(file, node), node.end_lineno or node.lineno
     for call in file.nodes.get(ast.Call, ()):
-        if call.lineno <= last and method(call, *_ASKING) is not None and _function(file, call) is scope:
+        sure = method(call, *_ASKING) is not None or _last_name(call.func) in _WRAPPERS
+        if sure and call.lineno <= last and _function(file, call) is scope:
             return True
     for compare in file.nodes.get(ast.Compare, ()):
-        if (
-            compare.lineno <= last
-            and isinstance(compare.ops[0], ast.In | ast.NotIn)
-            and _function(file, compare) is scope
-        ):
+        if compare.lineno > last or _function(file, compare) is not scope:
+            continue
+        if isinstance(compare.ops[0], ast.Eq | ast.NotEq) and _is_beginning(compare.left):
+            return True
+        if isinstance(compare.ops[0], ast.In | ast.NotIn):
             left, right = compare.left, compare.comparators[0]
             text = left.value if isinstance(left, ast.Constant) and isinstance(left.value, str) else None
             if text is not None and ("." in text or not isinstance(right, ast.Name | ast.Attribute)):
@@ -138,6 +151,12 @@ def _asks(file: SourceFile, node: ast.expr) -> bool:
             if text is not None and source_of_key(file, right) is not None:
                 return True
     return False
+
+
+def _is_beginning(node: ast.expr) -> bool:
+    """Whether an expression is the first letters of something: `keys[0][:7]`."""
+    cut = node.slice if isinstance(node, ast.Subscript) else None
+    return isinstance(cut, ast.Slice) and cut.upper is not None and (cut.lower is None or is_constant(cut.lower, 0))
 
 
 def _function(file: SourceFile, node: ast.AST) -> ast.AST:

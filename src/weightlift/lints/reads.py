@@ -27,7 +27,7 @@ def reads_of(file: SourceFile, target: ast.expr) -> Iterator[ast.expr]:
 def _only_writes(file: SourceFile, read: ast.expr) -> bool:
     """Whether a name is read only to put something into it, or to ask whether there is something: `x is None`."""
     above = file.parent(read)
-    if isinstance(above, ast.Subscript) and not isinstance(above.ctx, ast.Load):
+    if isinstance(above, ast.Subscript) and above.value is read and not isinstance(above.ctx, ast.Load):
         return True
     if isinstance(above, ast.Attribute) and above.attr in ("append", "clear"):
         return True

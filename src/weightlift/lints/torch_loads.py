@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 
 from ..typed import TYPE_CHECKING
-from .source_file import argument, is_constant
+from .source_file import argument, is_constant, method
 
 if TYPE_CHECKING:
     from .source_file import SourceFile
@@ -19,6 +19,8 @@ MAP_LOCATION = {
     "torch.utils.model_zoo.load_url": 2,
 }
 """Where `map_location` stands among the parameters of what takes one."""
+
+_TEMPORARY = ("tempfile.TemporaryFile", "tempfile.SpooledTemporaryFile")
 
 UNPICKLERS = frozenset({"pickle", "_pickle", "cPickle", "pickle5", "dill", "cloudpickle", "torch.serialization.pickle"})
 """Modules that load without limits, as torch takes them for `pickle_module`."""
@@ -38,7 +40,10 @@ def map_location(call: ast.AST | None, file: SourceFile) -> ast.expr | None:
 
 
 def is_in_memory(node: ast.expr | None, file: SourceFile) -> bool:
-    """Whether a file is a buffer that starts empty: what is read from it was written by the same program."""
+    """Whether a file is one that the same program wrote: a buffer or a temporary file that starts empty.
+
+    So is a buffer of the bytes of a tensor, which another process of the program has sent.
+    """
     if node is None:
         return False
     made: list[ast.expr] = []
@@ -49,7 +54,16 @@ def is_in_memory(node: ast.expr | None, file: SourceFile) -> bool:
         elif binding.value is not None:
             made.append(binding.value)
     made = made or [node]
-    return all(file.calls(each, "io.BytesIO", "BytesIO") and not getattr(each, "args", ()) for each in made)
+    return all(
+        file.calls(each, *_TEMPORARY) or (file.calls(each, "io.BytesIO", "BytesIO") and _is_filled_here(each, file))
+        for each in made
+    )
+
+
+def _is_filled_here(buffer: ast.expr, file: SourceFile) -> bool:
+    given = argument(buffer, 0, "initial_bytes") if isinstance(buffer, ast.Call) else None
+    made = file.value(given) if given is not None else None
+    return given is None or method(made, "numpy", "tobytes") is not None
 
 
 def quoted(text: str, call: ast.AST, file: SourceFile) -> str:

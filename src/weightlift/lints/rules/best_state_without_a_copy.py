@@ -38,7 +38,8 @@ change, which is the point.
 
 ## What is left alone
 A state dict that is only used where it was taken (saved at once), one taken right before the loop is left, one of a
-module that each turn of the loop makes anew, those of schedulers and scalers, and copies: `copy.deepcopy`, `v.clone()`.
+module that each turn of the loop makes anew, those of schedulers and scalers, and copies: `copy.deepcopy`, `v.clone()`,
+a loop that puts something else under every key.
 Whether something is kept is judged by its name (`best...`), by the comparison that it hangs on (`loss < best_loss`,
 which it changes), by loading it back into the same model behind a `step()`, or by collecting it in a training loop.
 """
@@ -49,7 +50,7 @@ import ast
 from collections.abc import Iterator
 
 from .. import keeping
-from ..aliases import Alias, parts
+from ..aliases import Alias, entries_are_replaced, parts
 from ..rewrites import wrapped
 from ..source_file import SourceFile, method
 from ..values import Fix, Found
@@ -63,6 +64,8 @@ GRADE = "unsafe"
 def check(node: ast.Assign | ast.AnnAssign | ast.Call, file: SourceFile) -> Iterator[Found]:
     """Yield the values that are kept and refer to weights that are still trained."""
     for target, value in _kept(node, file):
+        if entries_are_replaced(file, target):
+            continue
         for part, alias in parts(file, value):
             if keeping.while_training(file, node, target, alias.owner):
                 yield Found(part, _message(alias), _fix(part, file))

@@ -4,8 +4,9 @@
 Finds a `torch.save` of a checkpoint that is made to resume from, and that leaves out the optimizer, the learning rate
 scheduler, the gradient scaler or the random state that the script has.
 
-A checkpoint is made to resume from if the state of an optimizer is in it, or if it holds a count such as `epoch` that
-the same file reads back from a checkpoint.
+A checkpoint is made to resume from if the state of an optimizer is in it, or if it holds a count such as `epoch` from
+which the same file goes on counting: read back from a checkpoint, it is where a `range` begins, or has a name such as
+`start_epoch`.
 
 ## Why is this bad
 Nothing is raised on resuming. A new optimizer has lost its momentum and its averages. A new scheduler counts from
@@ -67,6 +68,7 @@ EVERY = (b"state_dict", b"save")
 
 _USED = {"step": ("optimizer", "scheduler"), "update": ("scaler",)}
 _COUNTS = ("epoch", "step", "iter", "iteration", "global_step", "epochs", "start_epoch", "n_iter")
+_BEGINNINGS = ("start", "begin", "resume", "first", "initial", "last")
 _SAVES_ALL = (b"save_state(", b"register_for_checkpointing", b".prepare(")
 _RANDOM = (b"rng_state", b"rng", b"set_epoch(", b"getstate(", b"get_state(")
 
@@ -102,14 +104,32 @@ def _is_optimizer(owner: ast.expr, file: SourceFile) -> bool:
 
 
 def _is_read_back(name: str, file: SourceFile) -> bool:
-    """Whether the file takes an entry of this name out of something that it loaded."""
+    """Whether the file takes an entry of this name out of something that it loaded, and goes on counting from it."""
     return any(
         isinstance(each.slice, ast.Constant)
         and each.slice.value == name
         and isinstance(each.ctx, ast.Load)
         and file.holds(each.value) == "loaded"
+        and _is_gone_on_from(each, file)
         for each in file.nodes.get(ast.Subscript, ())
     )
+
+
+def _is_gone_on_from(count: ast.Subscript, file: SourceFile) -> bool:
+    """Whether a count is where a loop begins, by itself or by the name that it is given."""
+    if any(file.calls(above, "range") for above in file.ancestors(count)):
+        return True
+    statement = file.statement(count)
+    if not isinstance(statement, ast.Assign | ast.AnnAssign):
+        return False
+    targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+    keys = {key for target in targets for each in ast.walk(target) if (key := key_of(each)) is not None}
+    if any(word in key.rpartition(".")[2].lower() for key in keys for word in _BEGINNINGS):
+        return True
+    loops = [call for call in file.nodes[ast.Call] if file.calls(call, "range")]
+    loops += [loop.test for loop in file.nodes.get(ast.While, ())]
+    loops += [each.target for each in file.nodes.get(ast.AugAssign, ())]
+    return any(key_of(each) in keys for loop in loops for each in ast.walk(loop))
 
 
 def _missing(node: ast.Call, inside: list[ast.expr], file: SourceFile) -> list[str]:

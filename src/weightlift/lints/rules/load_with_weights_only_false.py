@@ -35,8 +35,9 @@ model, and runs nothing of it. Unsafe, since the tensors are on the CPU and not 
 are loaded into copies them to where it is.
 
 ## What is left alone
-A value that the text does not settle (`weights_only=args.trusted`). A buffer in memory that the program itself filled
-(`buffer = io.BytesIO()`). A load with a `pickle_module` of one's own, which may allow less.
+A value that the text does not settle (`weights_only=args.trusted`), and a branch that is taken only by who asks for it
+(`if trusted:`). A buffer in memory that the program itself filled (`buffer = io.BytesIO()`). A load with a
+`pickle_module` of one's own, which may allow less.
 `torch.hub.load_state_dict_from_url` without the argument, though `False` is its default still in torch 2.13.
 """
 
@@ -45,6 +46,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Iterator
 
+from ..reads import names_in
 from ..rewrites import with_keyword
 from ..source_file import SourceFile, argument, is_constant
 from ..torch_loads import LOADS, is_in_memory, is_other_unpickler
@@ -67,6 +69,8 @@ def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
     unpickler = argument(node, 2, "pickle_module") if file.calls(node, *LOADS) else None
     if is_in_memory(argument(node, 0, "f"), file) or is_other_unpickler(unpickler, file):
         return
+    if _is_asked_for(node, file):
+        return
     fix = None
     if is_constant(given, value=False) and file.project is not None and file.project.loads_a_state_dict(node, file):
         fix = Fix("unsafe", "pass weights_only=True", (file.edit(node, with_keyword("weights_only", "True")),))
@@ -74,3 +78,9 @@ def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
     if fix:
         message = f"{message}; this project saves a state dict there, which needs none"
     yield Found(node, message, fix or opened(node, file))
+
+
+def _is_asked_for(node: ast.Call, file: SourceFile) -> bool:
+    """Whether a load stands in a branch that asks whether the file is trusted."""
+    branches = (above for above in file.ancestors(node) if isinstance(above, ast.If | ast.IfExp))
+    return any("trust" in name.lower() for branch in branches for name in names_in(branch.test))

@@ -25,18 +25,22 @@ file with any torch. Unsafe as well: the tensors are on the CPU, and a name for 
 raises.
 
 ## What is left alone
-Calls with `**kwargs`, which may pass it, and with a `pickle_module`, which is another rule's. With `--torch-min 2.6`
-or newer, which is the default, this rule has nothing to say.
+Calls with `**kwargs`, which may pass it, and with a `pickle_module`, which is another rule's. A buffer in memory that
+the program itself filled (`io.BytesIO()`, or the bytes of a tensor, which another of its processes has sent). What is
+left to do where torch does not know the argument: the `except TypeError` of a load that passes it, or the other branch
+of one that asks for torch 1.13. With `--torch-min 2.6` or newer, which is the default, this rule has nothing to say.
 """
 
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 
+from ..reads import names_in
 from ..rewrites import with_keyword
 from ..source_file import SourceFile, argument, is_open
-from ..torch_loads import LOADS
+from ..torch_loads import LOADS, is_in_memory
 from ..values import Fix, Found, Settings
 from ..with_weightlift import opened
 
@@ -44,6 +48,8 @@ NODES = (ast.Call,)
 CALLS = LOADS
 EVERY = (b"torch",)
 GRADE = "unsafe"
+
+_OLD = re.compile(r"1\.\d+(\.\d+)*")
 
 
 def wanted(settings: Settings) -> bool:
@@ -57,6 +63,8 @@ def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
         return
     if argument(node, -1, "weights_only") is not None or argument(node, 2, "pickle_module") is not None:
         return
+    if is_in_memory(argument(node, 0, "f"), file) or _is_for_old_torch(node, file):
+        return
     fix = None
     if file.project is not None and file.project.loads_a_state_dict(node, file):
         edits = (file.edit(node, with_keyword("weights_only", "True")),)
@@ -64,3 +72,19 @@ def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
     fix = fix or opened(node, file)
     oldest = ".".join(map(str, file.settings.torch_min))
     yield Found(node, f"torch {oldest} runs any code that the file holds; pass weights_only", fix)
+
+
+def _is_for_old_torch(node: ast.Call, file: SourceFile) -> bool:
+    """Whether a load is for a torch without `weights_only`, next to one that passes it."""
+    for above in file.ancestors(node):
+        if isinstance(above, ast.ExceptHandler) and above.type is not None and "TypeError" in names_in(above.type):
+            tried = file.parent(above)
+            return isinstance(tried, ast.Try) and _passes_it(tried.body, file)
+        if isinstance(above, ast.If) and any(_OLD.fullmatch(name) for name in names_in(above.test)):
+            return _passes_it([*above.body, *above.orelse], file)
+    return False
+
+
+def _passes_it(block: list[ast.stmt], file: SourceFile) -> bool:
+    calls = (each for statement in block for each in ast.walk(statement) if isinstance(each, ast.Call))
+    return any(file.calls(call, *LOADS) and argument(call, -1, "weights_only") is not None for call in calls)

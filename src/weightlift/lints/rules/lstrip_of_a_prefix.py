@@ -22,9 +22,9 @@ weights = {key.removeprefix("module."): value for key, value in checkpoint.items
 ```
 
 ## Fix
-Safe: `removeprefix` and `removesuffix` (Python 3.9) leave alone what is not the prefix, and cut it off where it is.
-They do so once: of a prefix that stands there twice (`module.module.fc.weight`) one is left, where `lstrip` left none,
-and `fc.weight` only because no letter of `fc` is in the prefix.
+`removeprefix` or `removesuffix` (Python 3.9), which leave alone what is not the prefix, and cut it off where it is.
+Unsafe, as `lstrip` may have been right by luck where they are not: they cut once, so that of a prefix that stands there
+twice (`module.module.fc.weight`) one is left, where `lstrip` left `fc.weight`, no letter of `fc` being in the prefix.
 
 ## What is left alone
 Sets of characters that are no prefix: `lstrip("./")`, `lstrip("0123.")`, `lstrip("www.")`. `lstrip` counts as one of a
@@ -49,7 +49,7 @@ WORDS = (b".lstrip(", b'.rstrip(".', b".rstrip('.")
 EVERY = (b"strip(",)
 PATTERN = rb"""\.[lr]strip\(\s*(?:[^\s)"'.]|\.\w|["'][^"'\\]*[A-Za-z])"""
 """Something that is not in quotes, or has a letter between them."""
-GRADE = "safe"
+GRADE = "unsafe"
 
 _OF_WEIGHTS = (b"torch", b"state_dict", b"checkpoint", b"ckpt", b"weights", b"safetensors")
 _PREFIX = re.compile(r"\.?[A-Za-z_]\w*(\.\w+)*\.")
@@ -71,7 +71,7 @@ def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
     if given is None or not (_is_suffix(given) if right else _is_prefix(given)):
         return
     name, meant = ("rstrip", "removesuffix") if right else ("lstrip", "removeprefix")
-    fix = Fix("safe", f"call {meant}", (file.edit(node, method_renamed(meant)),))
+    fix = Fix("unsafe", f"call {meant}", (file.edit(node, method_renamed(meant)),))
     side = "trailing" if right else "leading"
     letters = f"any of {_letters(given)}" if isinstance(given, ast.Constant) else "any of those that it is given"
     yield Found(node, f"{name}() cuts off every {side} character that is {letters}; {meant}() is meant", fix)

@@ -28,8 +28,9 @@ Safe: `.clone()` at the slice, or where the name that holds it is saved. The sam
 
 ## What is left alone
 What may be a copy: an index that is a list, a mask or a tensor, `contiguous()`, `cpu()`, `to(...)`. `x[0]`, which
-mostly takes the only item of a batch. Two or more parts of the same tensor in one file, which share what is saved once.
-Anything that is not certain to be a tensor, as lists and arrays of NumPy save what they show.
+mostly takes the only item of a batch. Two or more parts of the same tensor in one file, also those that a loop has put
+there: they share what is saved once. Anything that is not certain to be a tensor, as lists and arrays of NumPy save
+what they show.
 """
 
 from __future__ import annotations
@@ -58,10 +59,18 @@ def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
     cut = [(part, whole) for part in inside if (whole := whole_of(file, part)) is not None]
     names = [file.text(whole) for _, whole in cut] + [file.text(part) for part in inside]
     for part, whole in cut:
+        if _is_one_of_many(part, node, file):
+            continue
         name = file.text(whole)
         if names.count(name) == 1:
             fix = Fix("safe", "save a copy of the slice", (file.edit(part, method_called("clone")),))
             yield Found(part, f"the whole storage of {_short(name)} is saved with this part of it", fix)
+
+
+def _is_one_of_many(part: ast.expr, save: ast.Call, file: SourceFile) -> bool:
+    """Whether a loop puts part after part of a tensor into what is saved once behind it."""
+    loop = file.loop(part)
+    return loop is not None and loop not in file.ancestors(save)
 
 
 def _short(name: str) -> str:

@@ -34,9 +34,10 @@ which knows such prefixes and raises for all that does not fit. Unsafe.
 
 ## What is left alone
 Other texts: what stands before the dot of `module.` and `model.` is part of many longer names, what a converter of one
-known architecture replaces is not. Keys that were looked at: `startswith` or a match anywhere before in the same
-function, a condition about the key, keys that were picked by a condition, and the `except` branch after the keys as
-they are have been tried.
+known architecture replaces is not. A name that is made only to ask about it. Keys that were looked at: `startswith` or
+a match anywhere before in the same function, a condition about the key, a flag that says how the model was saved (`if
+used_data_parallel:`), a model that the function itself wraps, keys that were picked by a condition, and the `except`
+branch after the keys as they are have been tried.
 """
 
 from __future__ import annotations
@@ -45,6 +46,7 @@ import ast
 from collections.abc import Iterator
 
 from ..keys_of_state_dicts import looked_at, source_of_key
+from ..reads import reads_of
 from ..rewrites import replaced_by
 from ..source_file import SourceFile, is_constant, method
 from ..values import Fix, Found
@@ -68,7 +70,7 @@ def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
     if prefix is None or not is_constant(node.args[1], ""):
         return
     source = source_of_key(file, key)
-    if source is None or looked_at(file, node, key, source):
+    if source is None or looked_at(file, node, key, source) or _is_only_asked_about(node, file):
         return
     eaten = _EATEN[prefix]
     above = file.parent(node)
@@ -85,3 +87,22 @@ def check(node: ast.Call, file: SourceFile) -> Iterator[Found]:
     yield Found(
         node, f"takes {prefix!r} out of the middle of a key too: {eaten!r} becomes {eaten.replace(prefix, '')!r}", fix
     )
+
+
+def _is_only_asked_about(node: ast.Call, file: SourceFile) -> bool:
+    """Whether no key is renamed: what comes out stands only in the tests of branches, or is not used."""
+    assign = file.parent(node)
+    if not isinstance(assign, ast.Assign) or not isinstance(assign.targets[0], ast.Name):
+        return False
+    return all(_is_tested(read, file) for read in reads_of(file, assign.targets[0]))
+
+
+def _is_tested(read: ast.expr, file: SourceFile) -> bool:
+    inner: ast.AST = read
+    for above in file.ancestors(read):
+        if isinstance(above, ast.If | ast.IfExp | ast.While):
+            return inner is above.test
+        if isinstance(above, ast.stmt):
+            return False
+        inner = above
+    return False

@@ -35,9 +35,10 @@ which knows such prefixes and raises for all that does not fit. Unsafe.
 
 ## What is left alone
 Whatever may have made sure of the keys: `startswith` or a match anywhere before in the same function, a condition or
-an `assert` about the key, keys that were picked by a condition, and the `except` branch after the keys as they are
-have been tried. A state dict that the function is handed, as whoever calls it may have looked, unless the function
-loads what it makes itself. Slices of anything that is not known, or named, as a state dict's key.
+an `assert` about the key, a flag that says how the model was saved (`if used_data_parallel:`), a model that the
+function itself wraps in `DataParallel`, keys that were picked by a condition, and the `except` branch after the keys as
+they are have been tried. A state dict that the function is handed, as whoever calls it may have looked, unless the
+function loads what it makes itself. Slices of anything that is not known, or named, as a state dict's key.
 """
 
 from __future__ import annotations
